@@ -1,0 +1,32 @@
+package kube
+
+import (
+	corev1 "k8s.io/api/core/v1"
+
+	"fairlead.dev/fairlead/internal/lb"
+)
+
+// NodeFrom reads a Node. Alive is what Kubernetes thinks: the condition Ready.
+func NodeFrom(n *corev1.Node) lb.Node {
+	out := lb.Node{Name: n.Name, Labels: n.Labels}
+	for _, c := range n.Status.Conditions {
+		switch c.Type {
+		case corev1.NodeReady:
+			out.Alive = c.Status == corev1.ConditionTrue
+		case corev1.NodeNetworkUnavailable:
+			out.NetworkUnavailable = c.Status == corev1.ConditionTrue
+		}
+	}
+	_, out.Excluded = n.Labels[corev1.LabelNodeExcludeBalancers]
+	for _, t := range n.Spec.Taints {
+		if t.Key == corev1.TaintNodeOutOfService {
+			out.OutOfService = true
+		}
+	}
+	return out
+}
+
+// NamespaceFrom reads a Namespace.
+func NamespaceFrom(n *corev1.Namespace) lb.Namespace {
+	return lb.Namespace{Name: n.Name, Labels: n.Labels}
+}

@@ -1,0 +1,250 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/util/workqueue"
+
+	"fairlead.dev/fairlead/internal/lb"
+)
+
+// writers is how many Services are written at once: the API server takes no more
+// when more ask.
+const writers = 32
+
+// ServiceWriter makes Services say what was decided, with one patch each and only
+// where they do not say so yet.
+type ServiceWriter struct {
+	client   metadata.Interface
+	observer *Observer
+	events   *Events
+	log      *slog.Logger
+	queue    workqueue.TypedRateLimitingInterface[lb.Key]
+
+	mu   sync.Mutex
+	want map[lb.Key]ServiceStatus
+	// waiting are Services whose new address another one still shows.
+	waiting map[lb.Key]bool
+}
+
+// NewServiceWriter makes a writer that Run starts.
+func NewServiceWriter(c metadata.Interface, o *Observer, events *Events, log *slog.Logger) *ServiceWriter {
+	return &ServiceWriter{
+		client: c, observer: o, events: events, log: log,
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[lb.Key](20*time.Millisecond, 30*time.Second)),
+		want:    make(map[lb.Key]ServiceStatus),
+		waiting: make(map[lb.Key]bool),
+	}
+}
+
+// Want replaces all that Services should say, and queues those that do not.
+func (w *ServiceWriter) Want(want map[lb.Key]ServiceStatus) {
+	w.mu.Lock()
+	w.want = want
+	w.mu.Unlock()
+	for _, key := range w.observer.diverging(want) {
+		w.queue.Add(key)
+	}
+}
+
+// Pending is how many Services wait to be written.
+func (w *ServiceWriter) Pending() int { return w.queue.Len() }
+
+// Run writes until ctx is done.
+func (w *ServiceWriter) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for range writers {
+		g.Go(func() error {
+			for {
+				key, shutdown := w.queue.Get()
+				if shutdown {
+					return nil
+				}
+				w.settle(ctx, key)
+				w.queue.Done(key)
+			}
+		})
+	}
+	g.Go(func() error {
+		<-ctx.Done()
+		w.queue.ShutDown()
+		return nil
+	})
+	return g.Wait()
+}
+
+// settle writes one Service, and decides when it is looked at again.
+func (w *ServiceWriter) settle(ctx context.Context, key lb.Key) {
+	if ctx.Err() != nil {
+		return
+	}
+	err := w.write(ctx, key)
+	switch {
+	case err == nil:
+		w.queue.Forget(key)
+	case apierrors.IsNotFound(err) || apierrors.IsConflict(err) || apierrors.IsInvalid(err):
+		// The Service is not what it was; its next event leads to a new decision. An
+		// event that never comes must not leave it unwritten.
+		w.log.Debug("service changed meanwhile", "service", key, "err", err)
+		w.queue.AddRateLimited(key)
+	default:
+		w.log.Warn("service not written", "service", key, "err", err)
+		w.queue.AddRateLimited(key)
+	}
+}
+
+func (w *ServiceWriter) write(ctx context.Context, key lb.Key) error {
+	w.mu.Lock()
+	want, known := w.want[key]
+	if !known {
+		w.mu.Unlock()
+		return nil
+	}
+	if w.observer.blocked(key, want.Addresses, w.want) {
+		w.waiting[key] = true
+		w.mu.Unlock()
+		return nil
+	}
+	before, uid, ok := w.observer.begin(key, want)
+	w.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	patch, err := before.patch(want, uid, time.Now())
+	if err != nil {
+		return fmt.Errorf("write status of Service %s: %w", key, err)
+	}
+	written, err := w.client.Resource(corev1.SchemeGroupVersion.WithResource("services")).Namespace(key.Namespace).
+		Patch(ctx, key.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: "fairlead"}, "status")
+	if err != nil {
+		w.observer.failed(key, definite(err))
+		return fmt.Errorf("write status of Service %s: %w", key, err)
+	}
+	w.observer.done(key, versionOf(written))
+	w.wake()
+	w.report(key, uid, before, want)
+	return nil
+}
+
+// definite tells whether the API server surely did not do what was asked. After a
+// timeout it may have.
+func definite(err error) bool {
+	status, ok := err.(apierrors.APIStatus)
+	return ok && status.Status().Code >= 400 && status.Status().Code < 500
+}
+
+// wake looks again at the Services that waited for an address to be let go.
+func (w *ServiceWriter) wake() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for key := range w.waiting {
+		w.queue.Add(key)
+		delete(w.waiting, key)
+	}
+}
+
+// report tells the Service's owner what changed.
+func (w *ServiceWriter) report(key lb.Key, uid string, before, after ServiceStatus) {
+	if after.Condition.Reason != "" && after.Condition.Reason != ReasonAssigned && before.Condition != after.Condition {
+		w.events.Warn(key, uid, after.Condition.Reason, after.Condition.Message)
+	}
+	if slices.Equal(before.Addresses, after.Addresses) {
+		return
+	}
+	switch {
+	case len(after.Addresses) > 0:
+		w.log.Info("address assigned", "service", key, "vip", after.Addresses, "from", before.Addresses)
+		w.events.Note(key, uid, ReasonAssigned, after.Condition.Message)
+	default:
+		w.log.Info("address released", "service", key, "vip", before.Addresses)
+	}
+}
+
+// diverging are the Services that do not say what they should, sorted.
+func (o *Observer) diverging(want map[lb.Key]ServiceStatus) []lb.Key {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var out []lb.Key
+	for _, key := range o.services.keys() {
+		if s, ok := want[key]; ok && !o.services.rows[key].status.Equal(s) {
+			out = append(out, key)
+		}
+	}
+	return out
+}
+
+// blocked tells whether another Service still shows one of the addresses and is
+// about to lose it: an address is given only after it was let go, so that nobody
+// ever sees it twice.
+func (o *Observer) blocked(key lb.Key, addrs []netip.Addr, want map[lb.Key]ServiceStatus) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, addr := range addrs {
+		for _, other := range o.shown[addr] {
+			if s, ours := want[other]; other != key && ours && !slices.Contains(s.Addresses, addr) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// begin counts want as written, and returns what the Service says so far. It is
+// not ok when there is nothing to write.
+func (o *Observer) begin(key lb.Key, want ServiceStatus) (before ServiceStatus, uid string, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r := o.services.rows[key]
+	if r == nil {
+		return ServiceStatus{}, "", false
+	}
+	if r.status.Equal(want) && !r.unsure {
+		return ServiceStatus{}, "", false
+	}
+	o.hide(key)
+	before = r.seen
+	r.assume(want)
+	o.show(key, r)
+	return before, r.uid, true
+}
+
+// done tells that the status counted as written was, as this version.
+func (o *Observer) done(key lb.Key, version uint64) {
+	o.settleRecord(key, func(r *record) { r.confirm(version) })
+}
+
+// failed tells that it was not, or that nobody knows.
+func (o *Observer) failed(key lb.Key, definite bool) {
+	o.settleRecord(key, func(r *record) {
+		if definite {
+			r.revert()
+			return
+		}
+		r.unsure = true
+	})
+}
+
+func (o *Observer) settleRecord(key lb.Key, f func(*record)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r := o.services.rows[key]
+	if r == nil {
+		return
+	}
+	o.hide(key)
+	f(r)
+	o.show(key, r)
+}

@@ -1,0 +1,103 @@
+package lb
+
+import (
+	"cmp"
+	"net/netip"
+	"time"
+)
+
+// Key names a Service.
+type Key struct {
+	Namespace string
+	Name      string
+}
+
+func (k Key) String() string { return k.Namespace + "/" + k.Name }
+
+// Compare orders keys by namespace, then name.
+func (k Key) Compare(other Key) int {
+	return cmp.Or(cmp.Compare(k.Namespace, other.Namespace), cmp.Compare(k.Name, other.Name))
+}
+
+// Family is an IP address family.
+type Family uint8
+
+// The two families, in the order in which they are listed everywhere.
+const (
+	IPv4 Family = 4
+	IPv6 Family = 6
+)
+
+func (f Family) String() string {
+	if f == IPv6 {
+		return "IPv6"
+	}
+	return "IPv4"
+}
+
+// FamilyOf tells the family of a valid address.
+func FamilyOf(a netip.Addr) Family {
+	if a.Is4() {
+		return IPv4
+	}
+	return IPv6
+}
+
+// Port is what a client connects to: two Services may share an address only
+// while no Port is in both.
+type Port struct {
+	Protocol string // TCP, UDP or SCTP
+	Number   uint16
+}
+
+// Service is a Kubernetes Service as far as balancing it depends on it.
+type Service struct {
+	Key
+	UID     string
+	Created time.Time
+
+	// LoadBalancer is false for a Service that changed its type while it still
+	// carries our traces.
+	LoadBalancer bool
+	Deleting     bool
+	// Class is spec.loadBalancerClass, empty where none is named.
+	Class  string
+	Labels map[string]string
+
+	// Families are those of spec.clusterIPs, the primary first. Empty for a
+	// headless Service.
+	Families []Family
+	// AllFamilies is set by RequireDualStack: one family alone is a refusal.
+	AllFamilies bool
+	Ports       []Port
+	// Local is externalTrafficPolicy: Local.
+	Local bool
+	// Selector is the canonical text of spec.selector: two Services that Local
+	// traffic makes depend on their pods share only when these are equal.
+	Selector string
+
+	Request Request
+	// Held are the addresses in status.loadBalancer, in their order there: the
+	// cluster is the memory.
+	Held []netip.Addr
+	// Marked tells that our finalizer is on the Service.
+	Marked bool
+}
+
+// Request is what annotations and spec.loadBalancerIP ask for.
+type Request struct {
+	Addresses  []netip.Addr
+	Pool       string
+	SharingKey string
+	// Problem is set where the request cannot be understood. What the Service
+	// holds stays, and it is told.
+	Problem *Refusal
+}
+
+// Endpoints tells where a Service can be served. Serving counts, also while
+// terminating (KEP-1669).
+type Endpoints struct {
+	Service Key
+	// Nodes with at least one serving endpoint, sorted.
+	Nodes []string
+}

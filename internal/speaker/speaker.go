@@ -1,0 +1,93 @@
+// Package speaker makes one node announce what it owns: the loop of observe, plan
+// and apply of every node.
+//
+// Which node owns what is decided in plan, by every speaker for itself; how the
+// segment is told is in announce.
+package speaker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"fairlead.dev/fairlead/internal/announce"
+	"fairlead.dev/fairlead/internal/kube"
+	"fairlead.dev/fairlead/internal/lb"
+	"fairlead.dev/fairlead/internal/version"
+)
+
+// Options of a speaker.
+type Options struct {
+	// Node is the name of the Node object of this machine.
+	Node string
+	// Exclude are patterns of interfaces never to announce on; nil is the default.
+	Exclude []string
+	// Pods is the headless Service of the speakers' pods, whose EndpointSlices tell
+	// which of them are ready.
+	Pods lb.Key
+	// Neighbours tells who lives; nil believes Kubernetes.
+	Neighbours Neighbours
+	// Address that metrics and probes are served on, such as ":7473"; "0" is none.
+	Address string
+	Log     *slog.Logger
+}
+
+// ServiceName is the headless Service of the speakers' pods.
+const ServiceName = "fairlead-speakers"
+
+// Run announces until ctx is done, then hands over and returns.
+func Run(ctx context.Context, cfg *rest.Config, o Options) error {
+	if o.Neighbours == nil {
+		o.Neighbours = kubernetesKnows{}
+	}
+	// What serves the loop outlives ctx until the addresses are handed over.
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var observer *kube.Observer
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+		Scheme: kube.NewScheme(),
+		Cache:  kube.CacheOptions(),
+		Metrics: metricsserver.Options{BindAddress: o.Address, ExtraHandlers: map[string]http.Handler{
+			"/healthz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }),
+			"/readyz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if observer == nil || !observer.Synced() || ctx.Err() != nil {
+					http.Error(w, "starting, or stopping", http.StatusServiceUnavailable)
+					return
+				}
+				fmt.Fprintln(w, "ok")
+			}),
+		}},
+	})
+	if err != nil {
+		return fmt.Errorf("start the speaker: %w", err)
+	}
+	observer, err = kube.Observe(serving, mgr.GetCache(), kube.Services|kube.Classes|kube.Nodes|kube.Endpoints|kube.Speakers, o.Pods)
+	if err != nil {
+		return fmt.Errorf("start the speaker: %w", err)
+	}
+	l := &loop{
+		node:      o.Node,
+		observer:  observer,
+		announcer: announce.New(announce.Options{Exclude: o.Exclude, Log: o.Log, Metrics: metrics.Registry}),
+		living:    o.Neighbours,
+		writer:    &statusWriter{out: kube.SpeakerWriter{Client: mgr.GetClient(), Version: version.Version}, log: o.Log, kick: make(chan struct{}, 1)},
+		tenure:    newTenure(o.Node),
+		log:       o.Log,
+	}
+	g, serving := errgroup.WithContext(serving)
+	g.Go(func() error { return mgr.Start(serving) })
+	g.Go(func() error { return l.announcer.Run(serving) })
+	g.Go(func() error { return l.writer.run(serving) })
+	g.Go(func() error {
+		defer stop()
+		return l.run(serving, ctx.Done())
+	})
+	return g.Wait()
+}

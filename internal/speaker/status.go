@@ -1,0 +1,96 @@
+package speaker
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"fairlead.dev/fairlead/internal/kube"
+	"fairlead.dev/fairlead/internal/lb"
+)
+
+const (
+	// statusPace bounds how often the Speaker object is written while addresses come
+	// and go.
+	statusPace = 50 * time.Millisecond
+	// statusTimeout bounds one write, so that a silent API server does not keep the
+	// next one waiting for long.
+	statusTimeout = 2 * time.Second
+	statusRetry   = time.Second
+)
+
+// statusWriter tells the other speakers and the commands what this one does. It
+// has its own goroutine: an API server that is gone must not hold up the loop.
+type statusWriter struct {
+	log  *slog.Logger
+	kick chan struct{}
+
+	flushing sync.Mutex // held during a write
+	out      kube.SpeakerWriter
+
+	mu   sync.Mutex
+	want *lb.Speaker
+}
+
+// write sets what the object should say. It does not block.
+func (s *statusWriter) write(speaker lb.Speaker) {
+	s.mu.Lock()
+	s.want = &speaker
+	s.mu.Unlock()
+	s.again()
+}
+
+func (s *statusWriter) again() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// run writes the latest, at once and then at its pace, until ctx is done.
+func (s *statusWriter) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.kick:
+		}
+		pause := statusPace
+		if err := s.flush(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("speaker status not written", "err", err)
+			pause = statusRetry
+			s.again()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (s *statusWriter) flush(ctx context.Context) error {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	s.mu.Lock()
+	want := s.want
+	s.mu.Unlock()
+	if want == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	return s.out.Write(ctx, want)
+}
+
+// last says that nothing is announced any more. That it cannot be said is no
+// error: the node's absence says it too.
+func (s *statusWriter) last(ctx context.Context, speaker lb.Speaker) error {
+	speaker.Claims = nil
+	s.write(speaker)
+	if err := s.flush(ctx); err != nil {
+		s.log.Warn("speaker status not written", "err", err)
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package status
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Write prints a snapshot as "json", "yaml", "wide" or, for "", as a table.
+func (s Snapshot) Write(w io.Writer, format string) error {
+	switch format {
+	case "json", "yaml":
+		return writeData(w, s, format)
+	case "", "wide":
+		return s.table(w, format == "wide")
+	}
+	return fmt.Errorf("--output %q is unknown: write json, yaml or wide", format)
+}
+
+func writeData(w io.Writer, v any, format string) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err == nil && format == "yaml" {
+		data, err = yaml.JSONToYAML(data)
+	}
+	if err != nil {
+		return fmt.Errorf("print as %s: %w", format, err)
+	}
+	_, err = fmt.Fprintln(w, strings.TrimSuffix(string(data), "\n"))
+	return err
+}
+
+func (s Snapshot) table(w io.Writer, wide bool) error {
+	t := tabwriter.NewWriter(w, 0, 8, 3, ' ', 0)
+	head := []string{"SERVICE", "VIP", "CLASS", "POOL", "NODE", "STATE"}
+	if wide {
+		head = append(head, "INTERFACES")
+	}
+	fmt.Fprintln(t, strings.Join(head, "\t"))
+	for _, l := range s.Services {
+		row := []string{l.Service, dash(l.VIP), dash(l.Class), dash(l.Pool), dash(l.Node), l.state()}
+		if wide {
+			row = append(row, dash(strings.Join(l.Interfaces, ",")))
+		}
+		fmt.Fprintln(t, strings.Join(row, "\t"))
+	}
+	if len(s.Services) == 0 {
+		fmt.Fprintln(t, "(no Service of ours)")
+	}
+	fmt.Fprintln(t)
+	fmt.Fprintln(t, "POOL\tFAMILY\tADDRESSES\tIN USE\tFREE\tSTATE")
+	for _, p := range s.Pools {
+		state := "in force"
+		if p.Reason != "" {
+			state = p.Reason + ": " + p.Message
+		}
+		fmt.Fprintln(t, strings.Join([]string{p.Pool, dash(p.Family), dash(p.Addresses), count(p.InUse), count(p.Free), state}, "\t"))
+	}
+	if len(s.Pools) == 0 {
+		fmt.Fprintln(t, "(no pool: create an AddressPool)")
+	}
+	return t.Flush()
+}
+
+// state is the last column: it ends with what to do where something is wrong.
+func (l Service) state() string {
+	if l.Reason == "" {
+		return string(l.State)
+	}
+	return fmt.Sprintf("%s: %s (%s)", l.State, l.Reason, l.Message)
+}
+
+func dash(s string) string { return cmp.Or(s, "-") }
+
+func count(n int64) string {
+	if n == math.MaxInt64 {
+		return "over 9e18"
+	}
+	return strconv.FormatInt(n, 10)
+}

@@ -1,0 +1,203 @@
+package lab
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Probe opens a fresh connection at a steady pace, to find out for how long
+// an address cannot be reached. Attempts overlap, so that one that hangs does
+// not slow the pace.
+type Probe struct {
+	From    *Host
+	Network string        // "tcp" if empty
+	Addr    string        // numeric address and port
+	HTTP    bool          // also ask for / and read the answer
+	Every   time.Duration // 10 ms if zero
+	Timeout time.Duration // of one attempt; 250 ms if zero
+}
+
+// Probing is a Probe that runs.
+type Probing struct {
+	probe Probe
+	stop  context.CancelFunc
+	done  chan struct{}
+
+	mu       sync.Mutex
+	attempts []attempt
+}
+
+type attempt struct {
+	start    time.Time
+	err      error
+	answered string
+}
+
+// Outcome is what a Probe found.
+type Outcome struct {
+	Total    int
+	Failures int
+	Gaps     []Gap
+	// Answers counts HTTP answers by their first word, which is the pod's name from an echo pod.
+	Answers map[string]int
+	// LastError is of the last attempt that failed.
+	LastError error
+}
+
+// Gap is a time in which every attempt failed.
+type Gap struct {
+	Start    time.Time
+	Length   time.Duration // from the first failed attempt to the next good one
+	Attempts int
+}
+
+// Longest is the length of the longest gap, 0 if there was none.
+func (o Outcome) Longest() time.Duration {
+	var longest time.Duration
+	for _, g := range o.Gaps {
+		longest = max(longest, g.Length)
+	}
+	return longest
+}
+
+func (o Outcome) String() string {
+	s := fmt.Sprintf("%d of %d attempts failed, %d gaps, longest %s", o.Failures, o.Total, len(o.Gaps), o.Longest().Round(time.Millisecond))
+	for _, name := range slices.Sorted(maps.Keys(o.Answers)) {
+		s += fmt.Sprintf(", %s answered %d", name, o.Answers[name])
+	}
+	if o.LastError != nil {
+		s += fmt.Sprintf(", last error: %v", o.LastError)
+	}
+	return s
+}
+
+// Start begins to probe. Stop must be called.
+func (p Probe) Start() *Probing {
+	if p.Network == "" {
+		p.Network = "tcp"
+	}
+	if p.Every == 0 {
+		p.Every = 10 * time.Millisecond
+	}
+	if p.Timeout == 0 {
+		p.Timeout = 250 * time.Millisecond
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	running := &Probing{probe: p, stop: stop, done: make(chan struct{})}
+	go running.run(ctx)
+	return running
+}
+
+// Stop ends the probe and says what it found. Attempts under way are completed.
+func (p *Probing) Stop() Outcome {
+	p.stop()
+	<-p.done
+	return evaluate(p.attempts)
+}
+
+// SoFar says what the probe found until now, but for the attempts under way.
+func (p *Probing) SoFar() Outcome {
+	p.mu.Lock()
+	finished := slices.Clone(p.attempts)
+	p.mu.Unlock()
+	return evaluate(finished)
+}
+
+func (p *Probing) run(ctx context.Context) {
+	defer close(p.done)
+	var all sync.WaitGroup
+	defer all.Wait()
+	tick := time.NewTicker(p.probe.Every)
+	defer tick.Stop()
+	for {
+		all.Go(func() {
+			a := p.probe.once()
+			p.mu.Lock()
+			p.attempts = append(p.attempts, a)
+			p.mu.Unlock()
+		})
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (p Probe) once() attempt {
+	a := attempt{start: time.Now()}
+	ctx, cancel := context.WithDeadline(context.Background(), a.start.Add(p.Timeout))
+	defer cancel()
+	conn, err := p.From.Dial(ctx, p.Network, p.Addr)
+	if err != nil {
+		a.err = err
+		return a
+	}
+	defer conn.Close()
+	if p.HTTP {
+		a.answered, a.err = ask(conn, a.start.Add(p.Timeout))
+	}
+	return a
+}
+
+// ask makes one HTTP request and returns the first word of the answer.
+func ask(conn net.Conn, deadline time.Time) (string, error) {
+	if err := conn.SetDeadline(deadline); err != nil {
+		return "", err
+	}
+	if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\nHost: probe\r\n\r\n"); err != nil {
+		return "", err
+	}
+	status, err := bufio.NewReader(conn).ReadString(0)
+	if err != nil && err != io.EOF {
+		return "", err
+	}
+	head, body, ok := strings.Cut(status, "\r\n\r\n")
+	if !ok || !strings.Contains(strings.SplitN(head, "\r\n", 2)[0], " 200 ") {
+		return "", fmt.Errorf("answer %q", head)
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(body), " ")
+	return first, nil
+}
+
+// evaluate finds the gaps among attempts, which come in the order they ended.
+func evaluate(attempts []attempt) Outcome {
+	slices.SortFunc(attempts, func(a, b attempt) int { return a.start.Compare(b.start) })
+	o := Outcome{Total: len(attempts), Answers: map[string]int{}}
+	var open *Gap
+	shut := func(at time.Time) {
+		if open != nil {
+			open.Length = at.Sub(open.Start)
+			o.Gaps = append(o.Gaps, *open)
+			open = nil
+		}
+	}
+	for _, a := range attempts {
+		if a.err == nil {
+			shut(a.start)
+			if a.answered != "" {
+				o.Answers[a.answered]++
+			}
+			continue
+		}
+		o.Failures++
+		o.LastError = a.err
+		if open == nil {
+			open = &Gap{Start: a.start}
+		}
+		open.Attempts++
+		open.Length = a.start.Sub(open.Start)
+	}
+	if open != nil { // never ended
+		o.Gaps = append(o.Gaps, *open)
+	}
+	return o
+}
