@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -119,12 +120,14 @@ func (l *Lab) apiReady(ctx context.Context, clients *kubernetes.Clientset) error
 	defer cancel()
 	ended := make(chan string, 1)
 	waiting, stop := context.WithCancel(ctx)
-	defer stop()
-	go func() {
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
 		if how, err := l.fabric().Wait(waiting, apiServerProcess); err == nil {
 			ended <- how
 		}
-	}()
+	})
+	defer watcher.Wait()
+	defer stop()
 	return poll(ctx, 50*time.Millisecond, "API server is ready", func(ctx context.Context) error {
 		select {
 		case how := <-ended:

@@ -21,6 +21,9 @@ import (
 // Crash is a power cut: in one moment the cables are dead, then everything in
 // the machine is. No socket gets to say goodbye. The disk is kept.
 func (h *Host) Crash(context.Context) error {
+	if h.name == fabricName {
+		return errors.New("crash fabric: it is the switch too; stop the API server instead, or freeze the fabric")
+	}
 	if err := h.onPorts(netlink.LinkDel); err != nil {
 		return fmt.Errorf("crash %s: %w", h.name, err)
 	}
@@ -92,8 +95,12 @@ func (h *Host) freeze(frozen bool) error {
 
 // LinkDown takes the machine's interfaces down. It knows, and loses its routes.
 func (h *Host) LinkDown(context.Context) error {
+	cables, err := h.cables()
+	if err != nil {
+		return err
+	}
 	return h.Do(func() error {
-		for _, c := range h.lab.wiring[h.name].cables {
+		for _, c := range cables {
 			link, err := netlink.LinkByName(c.iface)
 			if err != nil {
 				return fmt.Errorf("find link %s of %s: %w", c.iface, h.name, err)
@@ -115,7 +122,11 @@ func (h *Host) CableOut(context.Context) error { return h.onPorts(netlink.LinkSe
 
 // CableIn undoes CableOut.
 func (h *Host) CableIn(context.Context) error {
-	for _, c := range h.lab.wiring[h.name].cables {
+	cables, err := h.cables()
+	if err != nil {
+		return err
+	}
+	for _, c := range cables {
 		err := h.onPort(c, func(port netlink.Link) error {
 			bridge, err := netlink.LinkByName(c.bridge)
 			if err != nil {
@@ -130,9 +141,22 @@ func (h *Host) CableIn(context.Context) error {
 	return nil
 }
 
+// cables of the machine. Faults of the network need at least one.
+func (h *Host) cables() ([]cable, error) {
+	cables := h.lab.wiring[h.name].cables
+	if len(cables) == 0 {
+		return nil, fmt.Errorf("lab %s has no cable to a machine called %s", h.lab.options.Name, h.name)
+	}
+	return cables, nil
+}
+
 // onPorts does something to the machine's ports on the switch.
 func (h *Host) onPorts(do func(netlink.Link) error) error {
-	for _, c := range h.lab.wiring[h.name].cables {
+	cables, err := h.cables()
+	if err != nil {
+		return err
+	}
+	for _, c := range cables {
 		if err := h.onPort(c, do); err != nil {
 			return err
 		}
@@ -160,10 +184,9 @@ func (h *Host) onPort(c cable, do func(netlink.Link) error) error {
 // Dir is a direction as the machine sees it.
 type Dir string
 
-// In is towards the machine.
 const (
-	In   Dir = "in"
-	Out  Dir = "out"
+	In   Dir = "in"  // towards the machine
+	Out  Dir = "out" // from it
 	Both Dir = "both"
 )
 

@@ -20,7 +20,8 @@ type portFaults struct {
 
 // changeFaults changes what is remembered of the lab's faults and rewrites the switch's rules.
 func (h *Host) changeFaults(ctx context.Context, change func(*portFaults)) error {
-	if _, err := h.record(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	cables, err := h.cables()
+	if err != nil {
 		return err
 	}
 	file := filepath.Join(runDir(h.lab.options.Name), "faults.json")
@@ -33,7 +34,7 @@ func (h *Host) changeFaults(ctx context.Context, change func(*portFaults)) error
 	if err := readJSON(file, &faults); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for _, c := range h.lab.wiring[h.name].cables {
+	for _, c := range cables {
 		f := faults[c.port]
 		change(&f)
 		faults[c.port] = f

@@ -36,6 +36,7 @@ type fatalError struct{ err error }
 
 func fatal(err error) error         { return &fatalError{err} }
 func (e *fatalError) Error() string { return e.err.Error() }
+
 func unlessExists(err error) error {
 	if apierrors.IsAlreadyExists(err) {
 		return nil

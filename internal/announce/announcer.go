@@ -104,7 +104,8 @@ func (a *Announcer) Run(ctx context.Context) error {
 }
 
 // Apply sets what to answer for, the whole set. It does not block; what is no
-// longer wanted is not answered for from its return on.
+// longer wanted is not answered for from its return on. Callers must not change the
+// slices of interfaces in want afterwards.
 func (a *Announcer) Apply(want Want) {
 	peers := make([]ether.MAC, 0, len(want.Peers))
 	for _, p := range want.Peers {

@@ -576,6 +576,23 @@ func TestLinkNewsRestartOnlyWhatTheyConcern(t *testing.T) {
 	})
 }
 
+func TestStationThatEndsLateDoesNotCloseItsSuccessor(t *testing.T) {
+	a := New(Options{Log: slog.New(slog.DiscardHandler)})
+	a.setLinks(link.Snapshot{Interfaces: []link.Interface{eth0}})
+	key := stationKey{protocolARP, eth0.Index, eth0.Name, eth0.MAC}
+	old, successor := newStation(a, key, func() {}), newStation(a, key, func() {})
+	a.setOpen(old, true)
+	a.setOpen(successor, true)
+	a.setOpen(old, false)
+	if len(a.Interfaces()) != 1 {
+		t.Error("the interface is gone although its socket works")
+	}
+	a.setOpen(successor, false)
+	if len(a.Interfaces()) != 0 {
+		t.Error("the interface is there although it has no socket")
+	}
+}
+
 func TestRunCanBeRepeated(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	synctest.Test(t, func(t *testing.T) {

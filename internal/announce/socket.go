@@ -53,6 +53,10 @@ func openSocket(key stationKey) (socket, error) {
 		conn.Close()
 		return nil, err
 	}
+	if err := raw.Control(func(fd uintptr) { growBuffer(int(fd)) }); err != nil {
+		conn.Close()
+		return nil, err
+	}
 	s := &packetSocket{conn: conn, raw: raw}
 	s.in.attempt = func(fd uintptr) bool {
 		s.in.n, s.in.err = unix.Read(int(fd), s.in.frame)
@@ -63,6 +67,18 @@ func openSocket(key stationKey) (socket, error) {
 		return s.out.err != unix.EAGAIN && s.out.err != unix.EINTR
 	}
 	return s, nil
+}
+
+// receiveBuffer in bytes holds the questions of some thousand hosts that all ask at
+// once, as after a switch has restarted; the usual default holds 277 frames.
+const receiveBuffer = 2 << 20
+
+// growBuffer gives a socket its receiveBuffer, or what net.core.rmem_max allows
+// where we lack NET_ADMIN. A smaller one loses questions, which are repeated.
+func growBuffer(fd int) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	}
 }
 
 func (s *packetSocket) Read(frame []byte) (int, error) {

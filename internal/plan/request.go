@@ -69,20 +69,23 @@ func (a *allocation) satisfied(c *claimant) bool {
 	return len(c.Request.Addresses) > 0 || c.Request.Pool == "" || len(c.grants) > 0
 }
 
-// asked checks the addresses that a Service asks for, one by one.
+// asked checks the addresses that a Service asks for: that they fit the Service,
+// then one by one whether it can have them.
 func (a *allocation) asked(c *claimant) ([]lb.Grant, *lb.Refusal) {
-	var grants []lb.Grant
 	seen := make(map[lb.Family]netip.Addr, 2)
 	for _, addr := range c.Request.Addresses {
 		f := lb.FamilyOf(addr)
 		if other, twice := seen[f]; twice {
-			return nil, lb.Refuse(lb.FamilyMismatch, "ask for one address a family", "fairlead.dev/addresses asks for %s and %s, both %s", other, addr, f)
+			return nil, lb.Refuse(lb.FamilyMismatch, "ask for one address a family", "%s and %s are asked for, both %s", other, addr, f)
 		}
 		seen[f] = addr
 		if !slices.Contains(c.Families, f) {
 			return nil, lb.Refuse(lb.FamilyMismatch, "ask for an address of a family in spec.ipFamilies, or set spec.ipFamilyPolicy: PreferDualStack",
 				"%s is asked for, but the Service has no %s cluster IP", addr, f)
 		}
+	}
+	var grants []lb.Grant
+	for _, addr := range c.Request.Addresses {
 		p, refusal := a.mayHave(c, addr)
 		if refusal != nil {
 			return nil, refusal

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,7 +51,7 @@ func Some(ctx context.Context, progress io.Writer, names ...string) (Programs, e
 		return nil, err
 	}
 	programs, missing, err := survey(ctx, cache, root, names)
-	if err != nil || len(missing) == 0 {
+	if err != nil || len(missing)+len(missingPackages()) == 0 {
 		return programs, err
 	}
 	unlock, err := Lock(ctx, cache, progress)
@@ -88,7 +89,7 @@ func survey(ctx context.Context, cache, root string, names []string) (Programs, 
 	programs := Programs{}
 	var missing []job
 	for _, f := range families {
-		if !contains(names, f.name) {
+		if !slices.Contains(names, f.name) {
 			continue
 		}
 		key, err := f.key(root, goVersion)
@@ -105,15 +106,6 @@ func survey(ctx context.Context, cache, root string, names []string) (Programs, 
 		}
 	}
 	return programs, missing, nil
-}
-
-func contains(names []string, name string) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }
 
 // key changes with everything that could change the programs.

@@ -28,12 +28,7 @@ var packages = []struct{ name, sign, why string }{
 
 // InstallPackages installs those of the lab's Debian packages that are missing.
 func InstallPackages(ctx context.Context, progress io.Writer) error {
-	var missing []string
-	for _, p := range packages {
-		if !present(p.sign) {
-			missing = append(missing, p.name)
-		}
-	}
+	missing := missingPackages()
 	if len(missing) == 0 {
 		return nil
 	}
@@ -45,6 +40,16 @@ func InstallPackages(ctx context.Context, progress io.Writer) error {
 		return apt(ctx, append([]string{"install", "-y", "--no-install-recommends"}, missing...)...)
 	})
 	return err
+}
+
+func missingPackages() []string {
+	var missing []string
+	for _, p := range packages {
+		if !present(p.sign) {
+			missing = append(missing, p.name)
+		}
+	}
+	return missing
 }
 
 func present(sign string) bool {

@@ -428,6 +428,22 @@ func TestInterfacesComeAndGo(t *testing.T) {
 	})
 }
 
+func TestInterfaceThatJoinsWhileProbingIsProbedToo(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, vip netip.Addr) {
+		s := begin(t, eth0)
+		s.want(lb.Announcement{Address: vip, Fresh: true})
+		s.pass(150 * ms)
+		s.heard()
+		s.links(eth0, eth1)
+		s.pass(399 * ms)
+		s.expect(vip, lb.Probing, "")
+		again := []time.Duration{150 * ms, 250 * ms, 350 * ms}
+		s.expectSaid("probes on both", append(on(eth0, vip, Probe, again...), on(eth1, vip, Probe, again...)...))
+		s.pass(ms)
+		s.expect(vip, lb.Announced, "")
+	})
+}
+
 func TestNewMACOrEpochIsAnnounced(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, vip netip.Addr) {
 		s := begin(t, eth0, eth1)

@@ -133,9 +133,11 @@ func TestUsableInterfaces(t *testing.T) {
 		{"a card in a VRF", []syscall.NetlinkMessage{
 			newLink(2, "eth0", up, mac1, portOf(9)), newLink(9, "blue", up|unix.IFF_NOARP, mac2, kindOf("vrf")),
 		}, []string{"eth0"}},
+		{"the end of a bridge port is not of the interface", []syscall.NetlinkMessage{
+			newLink(2, "eth0", up, mac1), linkMessage(unix.RTM_DELLINK, unix.AF_BRIDGE, ethernet, 2, up),
+		}, []string{"eth0"}},
 		{"it left the bridge", []syscall.NetlinkMessage{
 			newLink(2, "eth0", up, mac1, portOf(4)),
-			linkMessage(unix.RTM_DELLINK, unix.AF_BRIDGE, ethernet, 2, up), // not its end
 			newLink(2, "eth0", up, mac1),
 		}, []string{"eth0"}},
 		{"news of a bridge port is not of the interface", []syscall.NetlinkMessage{

@@ -116,8 +116,7 @@ func (w *watcher) tell() {
 // One socket for both keeps them in the order in which they happened.
 type subscription struct{ *nl.NetlinkSocket }
 
-// receiveBuffer in bytes holds the news of some hundred pods that start at once;
-// the kernel grants net.core.rmem_max at most.
+// receiveBuffer in bytes holds the news of some hundred pods that start at once.
 const receiveBuffer = 1 << 20
 
 func subscribe() (source, error) {
@@ -125,9 +124,9 @@ func subscribe() (source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.SetReceiveBufferSize(receiveBuffer, false); err != nil {
-		s.Close()
-		return nil, err
+	if s.SetReceiveBufferSize(receiveBuffer, true) != nil {
+		// Without NET_ADMIN net.core.rmem_max is the most; overflow is recovered from.
+		_ = s.SetReceiveBufferSize(receiveBuffer, false)
 	}
 	return subscription{s}, nil
 }

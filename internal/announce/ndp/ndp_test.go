@@ -86,7 +86,7 @@ func changed(m Message, at int, value byte) []byte {
 func resum(b []byte) []byte {
 	ip := b[ether.HeaderLen:]
 	length := int(binary.BigEndian.Uint16(ip[4:]))
-	if length > len(ip)-ipLen {
+	if length < messageLen || length > len(ip)-ipLen {
 		return b
 	}
 	body := ip[ipLen : ipLen+length]

@@ -13,11 +13,6 @@ func kubectlCommand() *cobra.Command {
 		Short:              "Run kubectl as an administrator (set LAB to choose a lab by name)",
 		DisableFlagParsing: true, // all flags are kubectl's
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if name := os.Getenv("LAB"); name != "" {
-				if err := cmd.Flags().Set("name", name); err != nil {
-					return err
-				}
-			}
 			l, err := attach(cmd)
 			if err != nil {
 				return err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.PersistentFlags().String("name", "lab", "which lab")
+	root.PersistentFlags().String("name", cmp.Or(os.Getenv("LAB"), "lab"), "which lab; LAB in the environment is the default")
 	root.AddCommand(buildCommand(), upCommand(), downCommand(), sweepCommand(), statusCommand(),
 		kubectlCommand(), execCommand(), loadCommand(), faultCommand())
 	if err := root.ExecuteContext(ctx); err != nil {

@@ -110,7 +110,8 @@ func nodeStatus(cfg Config, now time.Time) object {
 			"lastHeartbeatTime": now.Format(time.RFC3339),
 		}
 	}
-	addresses := []object{{"type": "Hostname", "address": cfg.Node}}
+	// Without replacing the list, a patch merges it by type, and both InternalIPs are one.
+	addresses := []object{{"$patch": "replace"}, {"type": "Hostname", "address": cfg.Node}}
 	for _, ip := range cfg.IPs {
 		addresses = append(addresses, object{"type": "InternalIP", "address": ip})
 	}

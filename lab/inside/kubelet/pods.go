@@ -132,7 +132,8 @@ func (p *pods) sync(ctx context.Context, api *api, pod pod, deleted bool) error 
 
 func podStatus(cfg Config, pod pod, r record) object {
 	now := time.Now().UTC().Format(time.RFC3339)
-	var conditions, ips, containers []object
+	ips := []object{{"$patch": "replace"}} // a pod that starts again has a new address, not one more
+	var conditions, containers []object
 	for _, kind := range []string{"PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"} {
 		conditions = append(conditions, object{"type": kind, "status": "True", "lastTransitionTime": now})
 	}
