@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ import (
 const (
 	runTop  = "/run/fairlead-lab"     // who owns it, pids, sockets
 	dataTop = "/var/lib/fairlead-lab" // the disks of the machines
-	logTop  = "/var/log/fairlead-lab" // kept after Down, until the name is used again
+	logTop  = "/var/log/fairlead-lab" // kept for a while after Down
 )
 
 // state is the content of lab.json.
@@ -151,8 +152,7 @@ func Names() ([]string, error) {
 // Sweep removes what is left of labs whose owner died without a Down. Labs
 // with Options.Keep have no owner once they are up, and stay.
 func Sweep(ctx context.Context) error {
-	names, err := Names()
-	if err != nil || len(names) == 0 {
+	if err := os.MkdirAll(runTop, 0o755); err != nil {
 		return err
 	}
 	unlock, err := lock(filepath.Join(runTop, ".lock"))
@@ -160,7 +160,11 @@ func Sweep(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	var errs []error
+	names, err := Names()
+	if err != nil {
+		return err
+	}
+	errs := []error{discardOldLogs(names)}
 	for _, name := range names {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -171,6 +175,23 @@ func Sweep(ctx context.Context) error {
 		}
 		if err := demolish(name); err != nil {
 			errs = append(errs, fmt.Errorf("sweep lab %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// discardOldLogs removes the logs of labs that ended three days ago. Labs of
+// tests have made-up names, so no later lab would replace theirs.
+func discardOldLogs(running []string) error {
+	entries, err := os.ReadDir(logTop)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && !slices.Contains(running, e.Name()) && time.Since(info.ModTime()) > 3*24*time.Hour {
+			errs = append(errs, os.RemoveAll(logDir(e.Name())))
 		}
 	}
 	return errors.Join(errs...)

@@ -40,7 +40,7 @@ func metricsPage(_ context.Context, root string) (string, error) {
 		"Both roles serve Prometheus metrics at `/metrics`, and `/healthz` and `/readyz` beside it: the controller on port\n" +
 		"7472, the speaker on 7473 (`--address`). What the Go runtime, the process and the Kubernetes client say of\n" +
 		"themselves (`go_*`, `process_*`, `rest_client_*`, `leader_election_*`) is there too.\n\n" +
-		"The controller that does not lead serves the same metrics with nothing in them.\n" +
+		"Only the controller that leads fills in its own.\n" +
 		"\n## Controller\n\n")
 	out.WriteString(metricTable(controller))
 	out.WriteString("\n## Speaker\n\n")

@@ -51,6 +51,9 @@ func object(crd *apiextensionsv1.CustomResourceDefinition) string {
 		fmt.Fprintf(&out, ", or `kubectl get %s`", short)
 	}
 	out.WriteString(".\n")
+	for _, rule := range schema.XValidations {
+		fmt.Fprintf(&out, "\nAn object is refused if %s.\n", rule.Message)
+	}
 	for _, half := range []string{"spec", "status"} {
 		part, there := schema.Properties[half]
 		if !there {
@@ -62,10 +65,6 @@ func object(crd *apiextensionsv1.CustomResourceDefinition) string {
 		if t.rules.Len() > 0 {
 			out.WriteString("\nWhat is refused when it is applied, and what the refusal says:\n\n" + head("Field", "Message") + t.rules.String())
 		}
-	}
-	// The rule of the whole object.
-	for _, rule := range schema.XValidations {
-		fmt.Fprintf(&out, "\nBesides: %s.\n", rule.Message)
 	}
 	return out.String()
 }

@@ -23,7 +23,7 @@ func reasons(context.Context, string) (string, error) {
 		"Whatever Fairlead refuses, it refuses with one of these words. The same word is in conditions, in Events, in\n" +
 		"the metric `fairlead_refusals`, and in what `fairlead status` and `fairlead explain` print. The message beside it\n" +
 		"names the object and the field, and ends with what to change.\n\n" +
-		"A Service carries its Reason in the condition `fairlead.dev/Ready`, and gets one Event whenever it changes; a\n" +
+		"A Service carries its Reason in the condition `fairlead.dev/Ready`, and gets an Event whenever that changes; a\n" +
 		"Service that has all it asked for says `Assigned`. A pool or class carries its Reason in the condition `Accepted`;\n" +
 		"one that is in force says `Accepted`.\n\n" +
 		"`NoSpeaker` and `NoEndpoints` depend on nodes and pods, which the controller does not decide about: they are shown\n" +

@@ -10,7 +10,7 @@ import (
 func kubectlCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:                "kubectl ARGS...",
-		Short:              "Run kubectl as an administrator (set LAB to choose a lab by name)",
+		Short:              "Run kubectl as an administrator (lab --name N kubectl …)",
 		DisableFlagParsing: true, // all flags are kubectl's
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := attach(cmd)

@@ -19,10 +19,11 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
 	root := &cobra.Command{
-		Use:           "lab",
-		Short:         "A real Kubernetes with several nodes, clients and a router on this machine",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:              "lab",
+		Short:            "A real Kubernetes with several nodes, clients and a router on this machine",
+		SilenceUsage:     true,
+		SilenceErrors:    true,
+		TraverseChildren: true, // so that --name before kubectl is ours, and what follows kubectl is not
 	}
 	root.PersistentFlags().String("name", cmp.Or(os.Getenv("LAB"), "lab"), "which lab; LAB in the environment is the default")
 	root.AddCommand(buildCommand(), upCommand(), downCommand(), sweepCommand(), statusCommand(),
