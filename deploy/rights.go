@@ -74,8 +74,9 @@ func speakerRights(namespace string) []client.Object {
 	})
 }
 
-// readerRights let whoever may view a whole cluster also view our objects, which
-// is what fairlead status and fairlead explain need.
+// readerRights let whoever may view a whole cluster also view our objects. For
+// fairlead status and fairlead explain a reader needs Nodes besides, which view
+// leaves out; that is for the cluster's owner to give.
 func readerRights() client.Object {
 	return &rbacv1.ClusterRole{
 		ObjectMeta: metav1.ObjectMeta{

@@ -31,7 +31,7 @@ type Options struct {
 	// Family of the cluster; Dual if empty.
 	Family Family
 	// NodeMonitorGrace is how long heartbeats may be missing before a node is
-	// NotReady; 40 s if zero, as in Kubernetes.
+	// NotReady; 40 s if zero (Kubernetes itself: 50 s).
 	NodeMonitorGrace time.Duration
 	// Images are archives that every real node imports, besides the lab's own.
 	Images []string

@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -40,7 +41,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, services, rounds, single int) error {
+func run(ctx context.Context, services, rounds, single int) (err error) {
 	dir, err := os.MkdirTemp("", "fairlead-bench-")
 	if err != nil {
 		return err
@@ -54,7 +55,11 @@ func run(ctx context.Context, services, rounds, single int) error {
 	if err != nil {
 		return err
 	}
-	defer l.Down(context.Background())
+	defer func() {
+		if down := l.Down(context.WithoutCancel(ctx)); down != nil {
+			err = errors.Join(err, down)
+		}
+	}()
 	b, err := newBench(ctx, l, program, services)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -112,12 +113,20 @@ func follow(ctx context.Context, cfg *rest.Config, speakers lb.Key, out io.Write
 	if err != nil {
 		return err
 	}
-	done := make(chan error, 1)
-	ctx, cancel := context.WithCancel(ctx)
-	go func() { done <- objects.Start(ctx) }()
-	defer func() { cancel(); <-done }()
+	g, ctx := errgroup.WithContext(ctx)
+	ctx, stop := context.WithCancel(ctx)
+	g.Go(func() error { return objects.Start(ctx) })
+	g.Go(func() error {
+		defer stop()
+		return show(ctx, o, out, output)
+	})
+	return g.Wait()
+}
+
+// show prints what an observer sees, whenever that changes.
+func show(ctx context.Context, o *kube.Observer, out io.Writer, output string) error {
 	if o.WaitForSync(ctx) != nil {
-		return nil
+		return nil // stopped before the first look
 	}
 	var last []byte
 	for {
@@ -127,7 +136,9 @@ func follow(ctx context.Context, cfg *rest.Config, speakers lb.Key, out io.Write
 		}
 		if !bytes.Equal(now.Bytes(), last) {
 			last = bytes.Clone(now.Bytes())
-			fmt.Fprintf(out, "%s\n", bytes.TrimRight(last, "\n"))
+			if _, err := fmt.Fprintf(out, "%s\n", bytes.TrimRight(last, "\n")); err != nil {
+				return fmt.Errorf("print the status: %w", err)
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -176,7 +176,7 @@ func TestEveryReasonInTheGuidesExists(t *testing.T) {
 	}
 }
 
-var makeCall = regexp.MustCompile(`make ([a-z][a-z-]+)`)
+var makeCall = regexp.MustCompile("(?m)(?:^|`)make ([a-z][a-z-]+)")
 
 func TestEveryMakeTargetInTheDocumentsExists(t *testing.T) {
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))

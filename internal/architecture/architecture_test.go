@@ -76,6 +76,7 @@ type rule struct {
 	of     func(path string) bool // packages that it is about
 	denies func(imported string) bool
 	reason string
+	breach [2]string // a package and an import that the rule must find
 }
 
 func inside(folders ...string) func(string) bool {
@@ -117,6 +118,7 @@ var rules = []rule{
 		of:     inside(core...),
 		denies: func(i string) bool { return !standard(i) && !oursIn(core...)(i) },
 		reason: "decisions are pure and last longer than any library: they import the standard library and each other",
+		breach: [2]string{"internal/plan", "github.com/spf13/cobra"},
 	},
 	{
 		name: "the core does nothing",
@@ -125,12 +127,14 @@ var rules = []rule{
 			return slices.Contains([]string{"context", "os", "os/exec", "math/rand", "math/rand/v2", "net/http", "log", "log/slog", "syscall", "sync"}, i)
 		},
 		reason: "the same world must lead to the same decision: no I/O, no chance, no goroutine, and the loop alone logs",
+		breach: [2]string{"internal/announce/claims", "context"},
 	},
 	{
 		name:   "nouns do not know decisions",
 		of:     inside("internal/lb"),
 		denies: oursBut("internal/lb"),
 		reason: "everything imports lb; if it imported anything of ours there would be a cycle",
+		breach: [2]string{"internal/lb", module + "/internal/plan"},
 	},
 	{
 		name: "Kubernetes stays at the edge",
@@ -139,24 +143,28 @@ var rules = []rule{
 			return strings.HasPrefix(i, "k8s.io/") || strings.HasPrefix(i, "sigs.k8s.io/controller-runtime")
 		},
 		reason: "kube turns Kubernetes objects into lb values, and the roles wire its client; everything else would work in any cluster manager",
+		breach: [2]string{"internal/announce/link", "k8s.io/client-go/rest"},
 	},
 	{
 		name:   "roles know Kubernetes by its connection only",
 		of:     inside("internal/controller", "internal/speaker"),
 		denies: func(i string) bool { return strings.HasPrefix(i, "k8s.io/api") || oursIn("api")(i) },
 		reason: "an object in a role is a conversion that belongs in kube",
+		breach: [2]string{"internal/speaker", "k8s.io/api/core/v1"},
 	},
 	{
 		name:   "announce knows no other rim",
 		of:     inside("internal/announce"),
 		denies: oursBut("internal/announce", "internal/lb"),
 		reason: "rim folders meet in the roles: what one needs of another comes in as an lb value",
+		breach: [2]string{"internal/announce/arp", module + "/internal/kube"},
 	},
 	{
 		name:   "kube knows no other rim",
 		of:     inside("internal/kube"),
 		denies: oursBut("internal/kube", "internal/lb", "api"),
 		reason: "rim folders meet in the roles: what one needs of another comes in as an lb value",
+		breach: [2]string{"internal/kube", module + "/internal/announce"},
 	},
 	{
 		name: "claims opens no socket",
@@ -165,48 +173,56 @@ var rules = []rule{
 			return strings.HasPrefix(i, "golang.org/x/sys") || strings.Contains(i, "netlink") || strings.Contains(i, "mdlayher")
 		},
 		reason: "what is said and when is tested without a kernel; announce and link have the sockets",
+		breach: [2]string{"internal/announce/claims", "golang.org/x/sys/unix"},
 	},
 	{
 		name:   "status shows what the plan says",
 		of:     inside("internal/status"),
 		denies: oursBut("internal/status", "internal/lb", "internal/plan"),
 		reason: "a command that knew more than the plan could tell another story than the controller",
+		breach: [2]string{"internal/status", module + "/internal/kube"},
 	},
 	{
 		name:   "the controller does not know the speaker",
 		of:     inside("internal/controller"),
 		denies: oursIn("internal/speaker", "internal/announce"),
 		reason: "roles meet in the API server; a change of one must not change the other",
+		breach: [2]string{"internal/controller", module + "/internal/announce/link"},
 	},
 	{
 		name:   "the speaker does not know the controller",
 		of:     inside("internal/speaker"),
 		denies: oursIn("internal/controller"),
 		reason: "roles meet in the API server; a change of one must not change the other",
+		breach: [2]string{"internal/speaker", module + "/internal/controller"},
 	},
 	{
 		name:   "the API can be imported by anybody",
 		of:     inside("api"),
 		denies: oursBut("api"),
 		reason: "other programs import the types, and must not get the whole of Fairlead with them",
+		breach: [2]string{"api/v1alpha1", module + "/internal/lb"},
 	},
 	{
 		name:   "nothing depends on wiring, tools or the lab",
 		of:     inside("api", "internal"),
 		denies: oursIn("cmd", "deploy", "docs", "lab", "bench"),
 		reason: "dependencies point from cmd over roles and rim to the core, and never back",
+		breach: [2]string{"internal/kube", module + "/deploy"},
 	},
 	{
 		name:   "the program carries no lab",
 		of:     inside("cmd", "deploy"),
 		denies: oursIn("lab", "bench"),
 		reason: "what runs a Kubernetes for tests must not be in a production binary",
+		breach: [2]string{"cmd/fairlead", module + "/lab/build"},
 	},
 	{
 		name:   "nothing that the standard library replaced",
 		of:     outside(),
 		denies: func(i string) bool { return i == "github.com/pkg/errors" || i == "io/ioutil" },
 		reason: "the standard library has it: errors and fmt with %w, os and io",
+		breach: [2]string{"lab", "io/ioutil"},
 	},
 }
 
@@ -224,6 +240,15 @@ func TestImportsPointOneWay(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A rule that finds nothing is worse than none.
+func TestRulesFindTheirBreach(t *testing.T) {
+	for _, r := range rules {
+		if !r.of(r.breach[0]) || !r.denies(r.breach[1]) {
+			t.Errorf("the rule %q lets %s import %s", r.name, r.breach[0], r.breach[1])
+		}
 	}
 }
 

@@ -48,9 +48,6 @@ func (e *Events) Note(service lb.Key, uid, reason, note string) {
 
 func (e *Events) post(service lb.Key, uid, kind, reason, note string) {
 	const maxNote = 1024 // events.k8s.io/v1 Event.note
-	if len(note) > maxNote {
-		note = note[:maxNote]
-	}
 	host, _ := os.Hostname()
 	now := time.Now()
 	event := &eventsv1.Event{
@@ -63,7 +60,7 @@ func (e *Events) post(service lb.Key, uid, kind, reason, note string) {
 		ReportingInstance:   host,
 		Action:              "Balance",
 		Reason:              reason,
-		Note:                note,
+		Note:                clip(note, maxNote),
 		Type:                kind,
 		Regarding: corev1.ObjectReference{
 			APIVersion: "v1", Kind: "Service", Namespace: service.Namespace, Name: service.Name, UID: types.UID(uid),

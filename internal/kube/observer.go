@@ -220,9 +220,11 @@ func (o *Observer) setService(s *corev1.Service) bool {
 		return true
 	}
 	o.hide(key)
+	shown := r.shown()
 	changed := r.observe(seen)
 	o.show(key, r)
-	return changed
+	// An address that is let go may be what another Service waits for.
+	return changed || len(r.shown()) < len(shown)
 }
 
 func (o *Observer) removeService(s *corev1.Service) bool {
@@ -300,7 +302,8 @@ func (o *Observer) removeSlice(s *discoveryv1.EndpointSlice) bool {
 		delete(o.slices, service)
 		return o.endpoints.remove(service)
 	}
-	return o.endpoints.set(service, endpointsOf(service, o.slices[service]))
+	changed := o.endpoints.set(service, endpointsOf(service, o.slices[service]))
+	return changed || service == o.speakers
 }
 
 func (o *Observer) setSpeaker(s *v1alpha1.Speaker) bool {

@@ -1,6 +1,8 @@
 package kube
 
 import (
+	"cmp"
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -28,8 +30,10 @@ func PoolFrom(p *v1alpha1.AddressPool) lb.Pool {
 	// A status that somebody mangled is no memory; the spec decides anew.
 	out.InForce, _ = lb.ParseRanges(p.Status.Addresses)
 	out.Ranges, out.Problem = rangesOf(p)
+	reservations, problem := reservationsOf(p, out.Ranges)
+	out.Reservations = reservations
 	if out.Problem == nil {
-		out.Reservations, out.Problem = reservationsOf(p, out.Ranges)
+		out.Problem = problem
 	}
 	var err error
 	if out.NamespaceSelector, err = selectorFrom(p.Spec.NamespaceSelector); err != nil && out.Problem == nil {
@@ -49,28 +53,34 @@ func rangesOf(p *v1alpha1.AddressPool) ([]lb.Range, *lb.Refusal) {
 	return ranges, nil
 }
 
-func reservationsOf(p *v1alpha1.AddressPool, ranges []lb.Range) ([]lb.Reservation, *lb.Refusal) {
-	var out []lb.Reservation
+// reservationsOf reads the reservations, and names the first that cannot be had.
+// The others count: an address that is kept for somebody must not go to another
+// because of a mistake in the next line.
+func reservationsOf(p *v1alpha1.AddressPool, ranges []lb.Range) (out []lb.Reservation, problem *lb.Refusal) {
 	seen := make(map[netip.Addr]bool, len(p.Spec.Reservations))
 	for i, r := range p.Spec.Reservations {
+		field := fmt.Sprintf("spec.reservations[%d] of AddressPool %q", i, p.Name)
 		namespace, name, ok := strings.Cut(r.Service, "/")
 		addr, err := netip.ParseAddr(r.Address)
+		var wrong *lb.Refusal
 		switch {
 		case !ok || namespace == "" || name == "" || strings.Contains(name, "/"):
-			return nil, lb.Refuse(lb.BadReservation, `write it as "shop/web"`,
-				"spec.reservations[%d].service of AddressPool %q: %q does not name a Service", i, p.Name, r.Service)
+			wrong = lb.Refuse(lb.BadReservation, `write it as "shop/web"`, "%s: service %q does not name a Service", field, r.Service)
 		case err != nil:
-			return nil, lb.Refuse(lb.BadReservation, "write it as 192.0.2.1 or fd00:1::1",
-				"spec.reservations[%d].address of AddressPool %q: %q is not an IP address", i, p.Name, r.Address)
-		case !lb.Contains(ranges, addr):
-			return nil, lb.Refuse(lb.BadReservation, "reserve an address of spec.addresses",
-				"spec.reservations[%d].address of AddressPool %q: %s is not in the pool", i, p.Name, addr)
+			wrong = lb.Refuse(lb.BadReservation, "write it as 192.0.2.1 or fd00:1::1", "%s: address %q is not an IP address", field, r.Address)
 		case seen[addr]:
-			return nil, lb.Refuse(lb.BadReservation, "reserve it once",
-				"spec.reservations[%d].address of AddressPool %q: %s is there twice", i, p.Name, addr)
+			wrong = lb.Refuse(lb.BadReservation, "reserve it once", "%s: address %s is there twice", field, addr)
+		case !lb.Contains(ranges, addr):
+			wrong = lb.Refuse(lb.BadReservation, "reserve an address of spec.addresses", "%s: address %s is not in the pool", field, addr)
+		}
+		if wrong != nil {
+			problem = cmp.Or(problem, wrong)
+			if err != nil || !ok || seen[addr] {
+				continue
+			}
 		}
 		seen[addr] = true
 		out = append(out, lb.Reservation{Service: lb.Key{Namespace: namespace, Name: name}, Address: addr})
 	}
-	return out, nil
+	return out, problem
 }

@@ -94,7 +94,6 @@ func accepted(r *lb.Refusal, message string, generation int64) metav1.Condition 
 	if r != nil {
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(r.Reason), r.Message()
 	}
-	const maxMessage = 32768 // metav1.Condition.message
-	c.Message = c.Message[:min(len(c.Message), maxMessage)]
+	c.Message = clip(c.Message, maxMessage)
 	return c
 }

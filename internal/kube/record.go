@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"math"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -16,70 +15,104 @@ type record struct {
 	uid     string
 	version uint64 // of the last event
 	service lb.Service
-	status  ServiceStatus
+	// status is what a decision counts on: seen, or what was sent while nobody knows
+	// yet whether it was done.
+	status ServiceStatus
 
-	// assumed is set while status and service.Held are what we sent; events below
-	// version floor are older than that.
-	assumed bool
-	floor   uint64
-	// unsure is set when nobody knows whether what was sent was done; it is sent again.
-	unsure bool
-	seen   ServiceStatus // what the last event said, to go back to
+	seen  ServiceStatus // by the last event or the last confirmed write, whichever is newer
+	floor uint64        // events below are older than the last confirmed write; 0 once it was seen
+
+	// writing is set between a write and its answer.
+	writing bool
+	// unsure counts writes whose answer said nothing: they may have been done. The
+	// next one is sent whole, and until it is confirmed doubt may be there.
+	unsure int
+	doubt  []netip.Addr
 }
 
 // observe takes an event in and tells whether a decision may depend on it.
 func (r *record) observe(e record) (changed bool) {
 	r.version = e.version
-	r.seen = e.status
-	if r.assumed && e.version < r.floor && !e.status.Equal(r.status) {
-		// The event is older than our write: its spec counts, its status does not.
-		e.service.Held, e.service.Marked = r.service.Held, r.service.Marked
-		e.status = r.status
-		if r.floor != math.MaxUint64 {
-			r.seen = r.status // confirmed since
-		}
-	} else {
-		r.assumed, r.unsure = false, false
+	if e.version >= r.floor {
+		r.seen, r.floor = e.status, 0
 	}
-	changed = !reflect.DeepEqual(r.service, e.service) || !r.status.Equal(e.status)
-	r.service, r.status = e.service, e.status
+	r.recognise()
+	if !r.writing && r.unsure == 0 {
+		changed = r.settle(r.seen)
+	}
+	// The event's spec counts; its status only as far as it got into ours.
+	e.service.Held, e.service.Marked = r.service.Held, r.service.Marked
+	changed = changed || !reflect.DeepEqual(r.service, e.service)
+	r.service = e.service
 	return changed
 }
 
-// assume counts a status as written. Its version is not known yet.
-func (r *record) assume(s ServiceStatus) {
-	r.assumed, r.floor, r.unsure = true, math.MaxUint64, false
+// recognise settles an unsure write that was seen to be done. After two it is not
+// known which of them comes last.
+func (r *record) recognise() {
+	if r.unsure == 1 && !r.writing && r.seen.Equal(r.status) {
+		r.unsure, r.doubt = 0, nil
+	}
+}
+
+// settle makes decisions count on s, and tells whether they did not before.
+func (r *record) settle(s ServiceStatus) (changed bool) {
+	changed = !r.status.Equal(s)
 	r.status = s
 	r.service.Held = s.Addresses
 	r.service.Marked = s.Condition.Reason != ""
+	return changed
 }
 
-// confirm tells the version that the assumed status was written as.
-func (r *record) confirm(version uint64) {
-	if r.assumed {
-		r.floor, r.seen = version, r.status
+// assume counts a status as written, from when it is sent.
+func (r *record) assume(s ServiceStatus) {
+	r.writing = true
+	r.settle(s)
+}
+
+// confirm tells the version that the assumed status was written as, and is true
+// when an event has shown already that it did not stay.
+func (r *record) confirm(version uint64) (changed bool) {
+	r.writing, r.unsure, r.doubt = false, 0, nil
+	if r.version >= version {
+		// No later event needs to come: a write that changes nothing has the version
+		// of the write before it.
+		return r.settle(r.seen)
 	}
+	r.seen, r.floor = r.status, version
+	return false
 }
 
-// revert gives up an assumed status that was refused.
+// revert gives up an assumed status that was refused. It says nothing of unsure
+// writes before: what should be there is still sent again.
 func (r *record) revert() {
-	r.assumed, r.unsure = false, false
-	r.status = r.seen
-	r.service.Held = r.seen.Addresses
-	r.service.Marked = r.seen.Condition.Reason != ""
+	r.writing = false
+	if r.unsure > 0 {
+		r.unsure++
+		return
+	}
+	r.settle(r.seen)
+}
+
+// lose tells that nobody knows whether the assumed status was written.
+func (r *record) lose() {
+	r.writing = false
+	r.unsure++
+	for _, a := range r.status.Addresses {
+		if !slices.Contains(r.doubt, a) {
+			r.doubt = append(r.doubt, a)
+		}
+	}
+	r.recognise() // its event may have been faster
 }
 
 // shown are the addresses that the Service's status may have now: those last seen,
-// and those on their way.
+// and those that were sent and not seen yet.
 func (r *record) shown() []netip.Addr {
-	if !r.assumed {
+	if !r.writing && r.unsure == 0 {
 		return r.status.Addresses
 	}
-	out := slices.Clone(r.seen.Addresses)
-	for _, a := range r.status.Addresses {
-		if !slices.Contains(out, a) {
-			out = append(out, a)
-		}
-	}
-	return out
+	out := slices.Concat(r.seen.Addresses, r.status.Addresses, r.doubt)
+	slices.SortFunc(out, netip.Addr.Compare)
+	return slices.Compact(out)
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,6 +30,20 @@ type Condition struct {
 	True    bool
 	Reason  string
 	Message string
+}
+
+// maxMessage is what metav1.Condition grants to a message.
+const maxMessage = 32768
+
+// clip cuts text to at most limit bytes, between two characters.
+func clip(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	for limit > 0 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return text[:limit]
 }
 
 // ReasonAssigned is the reason of a ConditionReady that has nothing to complain of.
@@ -59,7 +74,7 @@ func StatusOf(b *lb.Balancer) ServiceStatus {
 	s := ServiceStatus{Addresses: b.Addresses(), Finalizer: true}
 	if r := b.Shortfall; r != nil {
 		// A conflict keeps clients away; everything else that is missing does not.
-		s.Condition = Condition{True: r.Reason != lb.AddressConflict, Reason: string(r.Reason), Message: r.Message()}
+		s.Condition = Condition{True: r.Reason != lb.AddressConflict, Reason: string(r.Reason), Message: clip(r.Message(), maxMessage)}
 		return s
 	}
 	message := ""
@@ -76,7 +91,7 @@ func StatusOf(b *lb.Balancer) ServiceStatus {
 // StatusOfRefused is what a Service without any address should say. It carries no
 // finalizer: nothing of it would be left behind.
 func StatusOfRefused(r *lb.Refusal) ServiceStatus {
-	return ServiceStatus{Condition: Condition{Reason: string(r.Reason), Message: r.Message()}}
+	return ServiceStatus{Condition: Condition{Reason: string(r.Reason), Message: clip(r.Message(), maxMessage)}}
 }
 
 // patch is the strategic merge patch that makes a Service say want. The uid makes
@@ -109,6 +124,15 @@ func (s ServiceStatus) patch(want ServiceStatus, uid string, now time.Time) ([]b
 		status["conditions"] = []any{condition}
 	}
 	return json.Marshal(map[string]any{"metadata": metadata, "status": status})
+}
+
+// unlike differs from s in every part: a patch from it says all of s.
+func (s ServiceStatus) unlike() ServiceStatus {
+	out := ServiceStatus{Foreign: true, Finalizer: !s.Finalizer}
+	if s.Condition.Reason == "" {
+		out.Condition.Reason = "Unlike"
+	}
+	return out
 }
 
 func ingress(addrs []netip.Addr) []map[string]string {

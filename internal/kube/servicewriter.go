@@ -2,8 +2,10 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
@@ -118,13 +120,19 @@ func (w *ServiceWriter) write(ctx context.Context, key lb.Key) error {
 		w.mu.Unlock()
 		return nil
 	}
-	before, uid, ok := w.observer.begin(key, want)
+	from, ok := w.observer.begin(key, want)
 	w.mu.Unlock()
 	if !ok {
 		return nil
 	}
-	patch, err := before.patch(want, uid, time.Now())
+	defer w.wake()
+	base := from.status
+	if from.unsure {
+		base = want.unlike()
+	}
+	patch, err := base.patch(want, from.uid, time.Now())
 	if err != nil {
+		w.observer.failed(key, true)
 		return fmt.Errorf("write status of Service %s: %w", key, err)
 	}
 	written, err := w.client.Resource(corev1.SchemeGroupVersion.WithResource("services")).Namespace(key.Namespace).
@@ -134,16 +142,19 @@ func (w *ServiceWriter) write(ctx context.Context, key lb.Key) error {
 		return fmt.Errorf("write status of Service %s: %w", key, err)
 	}
 	w.observer.done(key, versionOf(written))
-	w.wake()
-	w.report(key, uid, before, want)
+	w.report(key, from.uid, from.status, want)
 	return nil
 }
 
 // definite tells whether the API server surely did not do what was asked. After a
 // timeout it may have.
 func definite(err error) bool {
-	status, ok := err.(apierrors.APIStatus)
-	return ok && status.Status().Code >= 400 && status.Status().Code < 500
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return false
+	}
+	code := status.Status().Code
+	return code >= 400 && code < 500 && code != http.StatusRequestTimeout
 }
 
 // wake looks again at the Services that waited for an address to be let go.
@@ -202,49 +213,58 @@ func (o *Observer) blocked(key lb.Key, addrs []netip.Addr, want map[lb.Key]Servi
 	return false
 }
 
+// origin is what a write starts from.
+type origin struct {
+	uid    string
+	status ServiceStatus // last seen
+	// unsure is set when an earlier write may have changed the status since.
+	unsure bool
+}
+
 // begin counts want as written, and returns what the Service says so far. It is
 // not ok when there is nothing to write.
-func (o *Observer) begin(key lb.Key, want ServiceStatus) (before ServiceStatus, uid string, ok bool) {
+func (o *Observer) begin(key lb.Key, want ServiceStatus) (from origin, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r := o.services.rows[key]
-	if r == nil {
-		return ServiceStatus{}, "", false
+	if r == nil || r.status.Equal(want) && r.unsure == 0 {
+		return origin{}, false
 	}
-	if r.status.Equal(want) && !r.unsure {
-		return ServiceStatus{}, "", false
-	}
+	from = origin{uid: r.uid, status: r.seen, unsure: r.unsure > 0}
 	o.hide(key)
-	before = r.seen
 	r.assume(want)
 	o.show(key, r)
-	return before, r.uid, true
+	return from, true
 }
 
 // done tells that the status counted as written was, as this version.
 func (o *Observer) done(key lb.Key, version uint64) {
-	o.settleRecord(key, func(r *record) { r.confirm(version) })
+	if o.answered(key, func(r *record) bool { return r.confirm(version) }) {
+		o.signal()
+	}
 }
 
-// failed tells that it was not, or that nobody knows.
+// failed tells that it was not, or that nobody knows. That is no news for a plan:
+// what was planned is tried again.
 func (o *Observer) failed(key lb.Key, definite bool) {
-	o.settleRecord(key, func(r *record) {
+	o.answered(key, func(r *record) bool {
 		if definite {
 			r.revert()
-			return
+		} else {
+			r.lose()
 		}
-		r.unsure = true
+		return false
 	})
 }
 
-func (o *Observer) settleRecord(key lb.Key, f func(*record)) {
+func (o *Observer) answered(key lb.Key, f func(*record) bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r := o.services.rows[key]
-	if r == nil {
-		return
+	if r == nil || !r.writing {
+		return false // the Service is gone, or another one of its name came after
 	}
 	o.hide(key)
-	f(r)
-	o.show(key, r)
+	defer o.show(key, r)
+	return f(r)
 }

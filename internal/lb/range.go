@@ -1,9 +1,11 @@
 package lb
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"net/netip"
 	"strings"
 )
@@ -118,11 +120,11 @@ func unfit(a netip.Addr) string {
 
 func lastOf(p netip.Prefix) netip.Addr {
 	b := p.Addr().As16()
-	bits := p.Bits()
+	length := p.Bits()
 	if p.Addr().Is4() {
-		bits += 96
+		length += 96
 	}
-	for i := bits; i < 128; i++ {
+	for i := length; i < 128; i++ {
 		b[i/8] |= 0x80 >> (i % 8)
 	}
 	return netip.AddrFrom16(b).Unmap()
@@ -152,12 +154,10 @@ func (r Range) Overlaps(o Range) bool {
 // Size is the number of addresses, math.MaxInt64 where it is more than that.
 func (r Range) Size() int64 {
 	first, last := r.First.As16(), r.Last.As16()
-	var n int64
-	for i := range first {
-		if n > math.MaxInt64>>9 {
-			return math.MaxInt64
-		}
-		n = n<<8 + int64(last[i]) - int64(first[i])
+	low, borrow := bits.Sub64(binary.BigEndian.Uint64(last[8:]), binary.BigEndian.Uint64(first[8:]), 0)
+	high, _ := bits.Sub64(binary.BigEndian.Uint64(last[:8]), binary.BigEndian.Uint64(first[:8]), borrow)
+	if high != 0 || low >= math.MaxInt64 {
+		return math.MaxInt64
 	}
-	return n + 1
+	return int64(low) + 1
 }

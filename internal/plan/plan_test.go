@@ -65,6 +65,9 @@ func TestPlan(t *testing.T) {
 		{name: "a request of two addresses of one family", services: []lb.Service{web("a", 1, asks("10.0.0.1", "10.0.0.2"))}, want: []string{"a FamilyMismatch"}},
 		{name: "a request of a family that the Service lacks", services: []lb.Service{web("a", 1, asks("fd00::1"))}, want: []string{"a FamilyMismatch"}},
 		{name: "a request of one family lets the other be chosen", services: []lb.Service{web("a", 1, dual, asks("10.0.0.3"))}, want: []string{"a 10.0.0.3, fd00::1"}},
+		{name: "a request of one family leaves the other where it is", services: []lb.Service{web("a", 1, dual, holds("10.0.0.1", "fd00::3"), asks("10.0.0.2"))}, want: []string{"a 10.0.0.2, fd00::3"}},
+		{name: "a pool asked for later moves only what is elsewhere", services: []lb.Service{web("a", 1, dual, holds("10.0.0.3", "fd01::1"), asksPool("lan"))},
+			pools: []lb.Pool{lan, newPool(t, "six", "fd01::1")}, want: []string{"a 10.0.0.3, fd00::1"}},
 		{name: "a request that another one's move makes possible", services: []lb.Service{
 			web("a", 1, holds("10.0.0.1"), asks("10.0.0.2")), web("b", 2, holds("10.0.0.2"), asks("10.0.0.3"))},
 			want: []string{"a 10.0.0.2", "b 10.0.0.3"}},
@@ -88,6 +91,8 @@ func TestPlan(t *testing.T) {
 		{name: "a pool and an address that contradict", services: []lb.Service{web("a", 1, asksPool("vips"), asks("10.0.0.1"))},
 			pools: []lb.Pool{lan, newPool(t, "vips", "10.9.0.1")}, want: []string{"a ContradictoryRequest"}},
 
+		{name: "the subnet-router anycast address is given only when asked for", services: []lb.Service{web("a", 1, requireDual), web("b", 2, dual, asks("fd00::"))},
+			pools: []lb.Pool{newPool(t, "p", "10.0.0.1-10.0.0.2", "fd00::/120")}, want: []string{"a 10.0.0.1, fd00::1", "b 10.0.0.2, fd00::"}},
 		{name: "avoidBuggyIPs leaves .0 and .255 out", services: []lb.Service{web("a", 1), web("b", 2), web("c", 3)},
 			pools: []lb.Pool{edit(newPool(t, "p", "10.0.0.254-10.0.1.1"), func(p *lb.Pool) { p.AvoidBuggyIPs = true })},
 			want:  []string{"a 10.0.0.254", "b 10.0.1.1", "c PoolExhausted"}},
@@ -279,9 +284,17 @@ func TestConfirmedShrinkSurvivesACrash(t *testing.T) {
 }
 
 func TestPoolUsage(t *testing.T) {
-	p := edit(newPool(t, "lan", "10.0.0.0/23", "fd00::/64"), func(p *lb.Pool) { p.AvoidBuggyIPs = true })
+	p := edit(newPool(t, "lan", "10.0.0.0/23", "fd00::-fd00::fe"), func(p *lb.Pool) { p.AvoidBuggyIPs = true })
 	d := Plan(lb.World{Pools: []lb.Pool{p}, Services: []lb.Service{newService("a", 1), newService("b", 2)}})
-	want := []lb.Usage{{Family: lb.IPv4, Total: 508, InUse: 2, Free: 506}, {Family: lb.IPv6, Total: 1<<63 - 1, Free: 1<<63 - 1}}
+	want := []lb.Usage{{Family: lb.IPv4, Total: 508, InUse: 2, Free: 506}, {Family: lb.IPv6, Total: 254, Free: 254}}
+	if diff := cmp.Diff(want, d.Pools[0].Usage); diff != "" {
+		t.Errorf("usage (-want +got):\n%s", diff)
+	}
+}
+
+func TestAHugePoolCountsAsManyAsFit(t *testing.T) {
+	d := Plan(lb.World{Pools: []lb.Pool{newPool(t, "lan", "fd00::/48", "fd01::/64")}})
+	want := []lb.Usage{{Family: lb.IPv6, Total: 1<<63 - 1, Free: 1<<63 - 1}}
 	if diff := cmp.Diff(want, d.Pools[0].Usage); diff != "" {
 		t.Errorf("usage (-want +got):\n%s", diff)
 	}

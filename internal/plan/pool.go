@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"net/netip"
@@ -100,13 +101,29 @@ func (a *allocation) poolOf(addr netip.Addr) *pool {
 	return a.index[i].pool
 }
 
-// usable tells whether addr may be given to s as far as the pool alone decides.
+// usable tells whether addr may be given to s, which did not ask for it, as far as
+// the pool alone decides.
 func (p *pool) usable(addr netip.Addr, s *lb.Service) bool {
-	if p.AvoidBuggyIPs && buggy(addr) {
+	if p.leavesOut(addr) {
 		return false
 	}
 	owner, reserved := p.reserved[addr]
 	return !reserved || owner == s.Key
+}
+
+// leavesOut tells whether the pool gives addr only to who asks for it.
+func (p *pool) leavesOut(addr netip.Addr) bool {
+	return anycast(addr) || (p.AvoidBuggyIPs && buggy(addr))
+}
+
+// anycast is the subnet-router anycast address of a /64 (RFC 4291 section 2.6.1):
+// every router on the segment may answer for it, and nodes are routers.
+func anycast(addr netip.Addr) bool {
+	if addr.Is4() {
+		return false
+	}
+	b := addr.As16()
+	return binary.BigEndian.Uint64(b[8:]) == 0
 }
 
 // buggy addresses end in .0 or .255.
@@ -150,7 +167,7 @@ func (p *pool) firstFree(i int, l *ledger) (netip.Addr, bool) {
 	r := p.ranges[i]
 	for addr := p.next[i]; addr.IsValid() && r.Contains(addr); addr = addr.Next() {
 		_, reserved := p.reserved[addr]
-		if len(l.holders[addr]) == 0 && !reserved && !(p.AvoidBuggyIPs && buggy(addr)) {
+		if len(l.holders[addr]) == 0 && !reserved && !p.leavesOut(addr) {
 			return addr, true
 		}
 		p.next[i] = addr.Next()
@@ -276,7 +293,10 @@ func (p *pool) total(f lb.Family) int64 {
 			continue
 		}
 		size := r.Size()
-		if p.AvoidBuggyIPs && f == lb.IPv4 {
+		switch {
+		case f == lb.IPv6 && size < math.MaxInt64:
+			size -= anycastIn(r)
+		case f == lb.IPv4 && p.AvoidBuggyIPs:
 			size -= buggyIn(r)
 		}
 		if n > math.MaxInt64-size {
@@ -285,6 +305,17 @@ func (p *pool) total(f lb.Family) int64 {
 		n += size
 	}
 	return n
+}
+
+// anycastIn counts the subnet-router anycast addresses of a range that is smaller
+// than a /64: one at most.
+func anycastIn(r lb.Range) int64 {
+	first, last := r.First.As16(), r.Last.As16()
+	crosses := binary.BigEndian.Uint64(first[:8]) != binary.BigEndian.Uint64(last[:8])
+	if crosses || anycast(r.First) {
+		return 1
+	}
+	return 0
 }
 
 // buggyIn counts the addresses of an IPv4 range that end in .0 or .255.

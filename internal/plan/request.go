@@ -28,12 +28,22 @@ func (a *allocation) request(c *claimant) (freed bool) {
 		return false
 	}
 	before := len(c.grants)
+	grants = append(grants, c.untouched(grants)...)
 	a.revoke(c)
 	for _, g := range grants {
 		a.grant(c, g.Address, a.byName[g.Pool])
 		a.note(c.Service, "request", true, "%s of pool %q is granted as asked", g.Address, g.Pool)
 	}
 	return before > 0
+}
+
+// untouched are the addresses that c holds of families which the request, now that
+// it is granted, says nothing about.
+func (c *claimant) untouched(granted []lb.Grant) []lb.Grant {
+	return slices.DeleteFunc(slices.Clone(c.grants), func(g lb.Grant) bool {
+		replaced := slices.ContainsFunc(granted, func(n lb.Grant) bool { return lb.FamilyOf(n.Address) == lb.FamilyOf(g.Address) })
+		return replaced || (c.Request.Pool != "" && g.Pool != c.Request.Pool)
+	})
 }
 
 // hopeless says what keeps a Service from getting anything new, whatever is free.
@@ -128,20 +138,25 @@ func (c *claimant) holdsOf(p *pool) bool {
 	return slices.ContainsFunc(c.grants, func(g lb.Grant) bool { return g.Pool == p.Name })
 }
 
-// moved finds addresses in the pool that the Service now asks for, family by
-// family of those that it holds elsewhere.
+// moved finds addresses in the pool that the Service now asks for, for the families
+// that it has none of there.
 func (a *allocation) moved(c *claimant) ([]lb.Grant, *lb.Refusal) {
 	p, refusal := a.named(c)
 	if refusal != nil {
 		return nil, refusal
 	}
 	var grants []lb.Grant
+	there := 0
 	for _, f := range c.Families {
+		if slices.ContainsFunc(c.grants, func(g lb.Grant) bool { return lb.FamilyOf(g.Address) == f && g.Pool == p.Name }) {
+			there++
+			continue
+		}
 		if addr, ok := p.lowest(f, c.Service, &a.ledger); ok && !p.overQuota(c.Namespace) {
 			grants = append(grants, lb.Grant{Address: addr, Pool: p.Name})
 		}
 	}
-	if len(grants) == 0 || (c.AllFamilies && len(grants) < len(c.Families)) {
+	if len(grants) == 0 || (c.AllFamilies && there+len(grants) < len(c.Families)) {
 		return nil, a.shortage(c, []*pool{p}, c.Families)
 	}
 	return grants, nil

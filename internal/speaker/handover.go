@@ -53,10 +53,10 @@ func (t *tenure) announcements(now time.Time, owners []plan.Ownership, e evidenc
 		if !begun {
 			since = now
 		}
+		handing[o.Address] = since // also when it is over, so that it does not begin again
 		if e.claimed[o.Address] || e.heard(o.Address).After(since) || now.Sub(since) >= handoverLimit {
 			continue
 		}
-		handing[o.Address] = since
 		want = append(want, a)
 		if end := since.Add(handoverLimit); next.IsZero() || end.Before(next) {
 			next = end

@@ -70,6 +70,16 @@ const (
 
 func newCluster(t *testing.T, o lab.Options) *cluster {
 	t.Helper()
+	c := newBareCluster(t, o)
+	c.install()
+	return c
+}
+
+// newBareCluster knows nothing of Fairlead yet. Each has a lab of its own, so that
+// tests may run beside each other.
+func newBareCluster(t *testing.T, o lab.Options) *cluster {
+	t.Helper()
+	t.Parallel()
 	var progress bytes.Buffer
 	o.Progress = &progress
 	l, err := lab.Up(t.Context(), o)
@@ -85,9 +95,7 @@ func newCluster(t *testing.T, o lab.Options) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{Lab: l, t: t, api: api}
-	c.install()
-	return c
+	return &cluster{Lab: l, t: t, api: api}
 }
 
 // install applies the manifests' CRDs and rights, and binds the rights to users of

@@ -30,8 +30,11 @@ func Pod(args []string) error {
 		return err
 	}
 	word, err := io.ReadAll(io.LimitReader(os.NewFile(3, "gate"), 2))
-	if err != nil || string(word) != "go" {
-		return fmt.Errorf("kubelet went away before the pod had a network (%q, %v)", word, err)
+	if err != nil {
+		return fmt.Errorf("wait for the pod's network: %w", err)
+	}
+	if string(word) != "go" {
+		return fmt.Errorf("the kubelet went away before the pod had a network: it said %q", word)
 	}
 	return inside.Echo([]string{"--port=" + args[1]})
 }

@@ -1,0 +1,141 @@
+package kube
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fairlead.dev/fairlead/internal/lb"
+)
+
+var compareAddrs = cmp.Options{cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()}
+
+func TestAServiceIsReadAsFarAsBalancingItDependsOnIt(t *testing.T) {
+	created := metav1.NewTime(noon)
+	class, dual := "fairlead.dev/public", corev1.IPFamilyPolicyRequireDualStack
+	mode := corev1.LoadBalancerIPModeVIP
+	full := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "u", CreationTimestamp: created, DeletionTimestamp: &created,
+			Labels: map[string]string{"app": "web"}, Annotations: map[string]string{AnnotationSharingKey: "k"}, Finalizers: []string{Finalizer}},
+		Spec: corev1.ServiceSpec{
+			Type: corev1.ServiceTypeLoadBalancer, LoadBalancerClass: &class, IPFamilyPolicy: &dual,
+			ClusterIPs: []string{"fd97::1", "10.97.0.1"}, ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal,
+			Selector: map[string]string{"b": "2", "a": "1"},
+			Ports:    []corev1.ServicePort{{Protocol: corev1.ProtocolTCP, Port: 80}, {Protocol: corev1.ProtocolUDP, Port: 53}},
+		},
+		Status: corev1.ServiceStatus{
+			Conditions:   []metav1.Condition{{Type: ConditionReady, Reason: ReasonAssigned, Status: metav1.ConditionTrue}},
+			LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: "fd00::1", IPMode: &mode}, {Hostname: "x"}, {IP: "192.0.2.1", IPMode: &mode}}},
+		},
+	}
+	want := lb.Service{
+		Key: lb.Key{Namespace: "shop", Name: "web"}, UID: "u", Created: noon, LoadBalancer: true, Deleting: true, Class: class,
+		Labels: map[string]string{"app": "web"}, Families: []lb.Family{lb.IPv6, lb.IPv4}, AllFamilies: true,
+		Ports: []lb.Port{{Protocol: "TCP", Number: 80}, {Protocol: "UDP", Number: 53}}, Local: true, Selector: "a=1,b=2",
+		Request: lb.Request{SharingKey: "k"}, Held: addrs("fd00::1", "192.0.2.1"), Marked: true,
+	}
+	if diff := cmp.Diff(want, ServiceFrom(full), compareAddrs); diff != "" {
+		t.Errorf("a Service with everything (-want +got):\n%s", diff)
+	}
+
+	headless := &corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, ClusterIP: "None", ClusterIPs: []string{"None"}}}
+	if got := ServiceFrom(headless); len(got.Families) != 0 || !got.LoadBalancer {
+		t.Errorf("a headless Service has families %v", got.Families)
+	}
+	external := &corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "example.com"}}
+	if got := ServiceFrom(external); got.LoadBalancer || len(got.Families) != 0 {
+		t.Errorf("an ExternalName Service is read as %+v", got)
+	}
+	for policy, all := range map[corev1.IPFamilyPolicy]bool{corev1.IPFamilyPolicySingleStack: false, corev1.IPFamilyPolicyPreferDualStack: false, corev1.IPFamilyPolicyRequireDualStack: true} {
+		s := &corev1.Service{Spec: corev1.ServiceSpec{IPFamilyPolicy: &policy, ClusterIPs: []string{"10.97.0.1", "fd97::1"}}}
+		if got := ServiceFrom(s); got.AllFamilies != all || len(got.Families) != 2 {
+			t.Errorf("%s: AllFamilies %v, families %v", policy, got.AllFamilies, got.Families)
+		}
+	}
+}
+
+func TestARequestIsReadFromAnnotationsAndTheDeprecatedField(t *testing.T) {
+	const how = ": write it as 192.0.2.1, or as 192.0.2.1,fd00:1::1 for both families"
+	type annotations = map[string]string
+	for _, c := range []struct {
+		name        string
+		annotations annotations
+		ip          string
+		want        lb.Request
+		problem     string // reason and message
+	}{
+		{name: "nothing"},
+		{name: "one address", annotations: annotations{AnnotationAddresses: "192.0.2.1"}, want: lb.Request{Addresses: addrs("192.0.2.1")}},
+		{name: "both families, with blanks", annotations: annotations{AnnotationAddresses: " 192.0.2.1 ,\tfd00::1"}, want: lb.Request{Addresses: addrs("192.0.2.1", "fd00::1")}},
+		{name: "IPv4 written as IPv6", annotations: annotations{AnnotationAddresses: "::ffff:192.0.2.1"}, want: lb.Request{Addresses: addrs("192.0.2.1")}},
+		{name: "the deprecated field", ip: "192.0.2.1", want: lb.Request{Addresses: addrs("192.0.2.1")}},
+		{name: "both, agreeing", annotations: annotations{AnnotationAddresses: "fd00::1,192.0.2.1"}, ip: "192.0.2.1", want: lb.Request{Addresses: addrs("fd00::1", "192.0.2.1")}},
+		{name: "both, agreeing in another spelling", annotations: annotations{AnnotationAddresses: "192.0.2.1"}, ip: " ::ffff:192.0.2.1", want: lb.Request{Addresses: addrs("192.0.2.1")}},
+		{name: "pool and key", annotations: annotations{AnnotationPool: " lan ", AnnotationSharingKey: "k"}, want: lb.Request{Pool: "lan", SharingKey: "k"}},
+		{name: "annotations of others", annotations: annotations{"metallb.io/address-pool": "lan"}},
+		{name: "an empty annotation", annotations: annotations{AnnotationAddresses: " "},
+			problem: "BadRequest annotation fairlead.dev/addresses is empty: write an address, or take the annotation out"},
+		{name: "an empty annotation beside the field", annotations: annotations{AnnotationAddresses: ""}, ip: "192.0.2.1",
+			problem: "BadRequest annotation fairlead.dev/addresses is empty: write an address, or take the annotation out"},
+		{name: "no address", annotations: annotations{AnnotationAddresses: "192.0.2"}, problem: `BadRequest fairlead.dev/addresses: "192.0.2" is not an IP address` + how},
+		{name: "an entry too many", annotations: annotations{AnnotationAddresses: "192.0.2.1,"}, want: lb.Request{Addresses: addrs("192.0.2.1")},
+			problem: `BadRequest fairlead.dev/addresses: "" is not an IP address` + how},
+		{name: "a prefix", annotations: annotations{AnnotationAddresses: "192.0.2.0/28"}, problem: `BadRequest fairlead.dev/addresses: "192.0.2.0/28" is not an IP address` + how},
+		{name: "an interface", annotations: annotations{AnnotationAddresses: "fe80::1%eth0"}, problem: `BadRequest fairlead.dev/addresses: "fe80::1%eth0" is not an IP address` + how},
+		{name: "no address in the field", ip: "web", problem: `BadRequest spec.loadBalancerIP: "web" is not an IP address` + how},
+		{name: "both, contradicting", annotations: annotations{AnnotationAddresses: "192.0.2.1"}, ip: "192.0.2.2", want: lb.Request{Addresses: addrs("192.0.2.1")},
+			problem: "ContradictoryRequest annotation fairlead.dev/addresses asks for 192.0.2.1, and spec.loadBalancerIP for 192.0.2.2: keep the annotation, and clear the deprecated field"},
+		{name: "both, the field unreadable", annotations: annotations{AnnotationAddresses: "192.0.2.1"}, ip: "web", want: lb.Request{Addresses: addrs("192.0.2.1")},
+			problem: "ContradictoryRequest annotation fairlead.dev/addresses asks for 192.0.2.1, and spec.loadBalancerIP for web: keep the annotation, and clear the deprecated field"},
+	} {
+		s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Annotations: c.annotations}, Spec: corev1.ServiceSpec{LoadBalancerIP: c.ip}}
+		got := ServiceFrom(s).Request
+		problem := ""
+		if p := got.Problem; p != nil {
+			problem = string(p.Reason) + " " + p.Message()
+		}
+		if problem != c.problem {
+			t.Errorf("%s:\n got %s\nwant %s", c.name, problem, c.problem)
+		}
+		got.Problem = nil
+		if diff := cmp.Diff(c.want, got, compareAddrs); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+func FuzzRequest(f *testing.F) {
+	for _, seed := range []string{"", ",", "192.0.2.1", " 192.0.2.1 , fd00::1", "::ffff:1.2.3.4", "fe80::1%eth0", "1.2.3.4-5", "10.0.0.0/8", "\x00", "€,%d%s", strings.Repeat("9", 300)} {
+		f.Add(seed, "", "lan")
+		f.Add("192.0.2.1", seed, seed)
+	}
+	f.Fuzz(func(t *testing.T, text, ip, pool string) {
+		s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{AnnotationAddresses: text, AnnotationPool: pool}}, Spec: corev1.ServiceSpec{LoadBalancerIP: ip}}
+		r := ServiceFrom(s).Request
+		for _, a := range r.Addresses {
+			if !a.IsValid() || a.Zone() != "" || a.Is4In6() {
+				t.Fatalf("%q asks for %v", text, a)
+			}
+		}
+		if r.Problem == nil && len(r.Addresses) != 1+strings.Count(text, ",") {
+			t.Fatalf("%q is read as %v without a problem", text, r.Addresses)
+		}
+		if r.Problem == nil {
+			return
+		}
+		status := StatusOfRefused(r.Problem)
+		m := status.Condition.Message
+		if r.Problem.Detail == "" || r.Problem.Remedy == "" || len(m) > maxMessage {
+			t.Fatalf("%q is refused with %+v", text, r.Problem)
+		}
+		if utf8.ValidString(text) && utf8.ValidString(ip) && !utf8.ValidString(m) {
+			t.Fatalf("%q and %q make the message %q", text, ip, m)
+		}
+	})
+}
