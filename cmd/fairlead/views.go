@@ -125,8 +125,8 @@ func follow(ctx context.Context, cfg *rest.Config, speakers lb.Key, out io.Write
 
 // show prints what an observer sees, whenever that changes.
 func show(ctx context.Context, o *kube.Observer, out io.Writer, output string) error {
-	if o.WaitForSync(ctx) != nil {
-		return nil // stopped before the first look
+	if err := o.WaitForSync(ctx); ctx.Err() == nil && err != nil {
+		return err
 	}
 	var last []byte
 	for {

@@ -39,5 +39,5 @@ func Config(file, context string) (*rest.Config, error) {
 
 // CacheOptions keep only what is read of an object.
 func CacheOptions() cache.Options {
-	return cache.Options{DefaultTransform: cache.TransformStripManagedFields()}
+	return cache.Options{DefaultTransform: cache.TransformStripManagedFields(), NewInformer: patientInformer}
 }

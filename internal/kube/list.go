@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
@@ -32,7 +33,11 @@ func List(ctx context.Context, c client.Reader, speakers lb.Key) (lb.World, erro
 }
 
 func list[L client.ObjectList](ctx context.Context, c client.Reader, into L, take func(L)) error {
-	if err := c.List(ctx, into); err != nil {
+	err := c.List(ctx, into)
+	if meta.IsNoMatchError(err) {
+		return fmt.Errorf("list %T: %w (is Fairlead installed? kubectl apply -f deploy/install.yaml)", into, err)
+	}
+	if err != nil {
 		return fmt.Errorf("list %T: %w", into, err)
 	}
 	take(into)

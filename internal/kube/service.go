@@ -101,7 +101,7 @@ func requestFrom(s *corev1.Service) lb.Request {
 		r.Addresses = append(r.Addresses, addr.Unmap())
 	}
 	if annotated && s.Spec.LoadBalancerIP != "" {
-		if addr, err := netip.ParseAddr(s.Spec.LoadBalancerIP); err != nil || !slices.Contains(r.Addresses, addr.Unmap()) {
+		if addr, err := netip.ParseAddr(strings.TrimSpace(s.Spec.LoadBalancerIP)); err != nil || !slices.Contains(r.Addresses, addr.Unmap()) {
 			r.Problem = lb.Refuse(lb.ContradictoryRequest, "keep the annotation, and clear the deprecated field",
 				"annotation %s asks for %s, and spec.loadBalancerIP for %s", field, text, s.Spec.LoadBalancerIP)
 		}

@@ -108,7 +108,7 @@ func (w *ServiceWriter) settle(ctx context.Context, key lb.Key) {
 	}
 }
 
-func (w *ServiceWriter) write(ctx context.Context, key lb.Key) error {
+func (w *ServiceWriter) write(ctx context.Context, key lb.Key) (gerr error) {
 	w.mu.Lock()
 	want, known := w.want[key]
 	if !known {
@@ -117,6 +117,7 @@ func (w *ServiceWriter) write(ctx context.Context, key lb.Key) error {
 	}
 	if w.observer.blocked(key, want.Addresses, w.want) {
 		w.waiting[key] = true
+		w.log.Info("XBLOCK", "service", key, "want", want.Addresses)
 		w.mu.Unlock()
 		return nil
 	}
@@ -126,6 +127,8 @@ func (w *ServiceWriter) write(ctx context.Context, key lb.Key) error {
 		return nil
 	}
 	defer w.wake()
+	w.log.Info("XBEGIN", "service", key, "want", want.Addresses, "from", from.status.Addresses)
+	defer func() { w.log.Info("XEND", "service", key, "want", want.Addresses, "err", fmt.Sprint(gerr)) }()
 	base := from.status
 	if from.unsure {
 		base = want.unlike()
@@ -141,6 +144,7 @@ func (w *ServiceWriter) write(ctx context.Context, key lb.Key) error {
 		w.observer.failed(key, definite(err))
 		return fmt.Errorf("write status of Service %s: %w", key, err)
 	}
+	w.log.Info("XDONE", "service", key, "want", want.Addresses, "version", written.ResourceVersion, "deletion", written.DeletionTimestamp, "fin", written.Finalizers)
 	w.observer.done(key, versionOf(written))
 	w.report(key, from.uid, from.status, want)
 	return nil

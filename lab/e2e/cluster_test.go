@@ -180,6 +180,12 @@ func (c *cluster) role(on *lab.Host, name, user string, args ...string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	c.start(on, name, kubeconfig, args...)
+}
+
+// start starts fairlead with a kubeconfig that is a file on the machine.
+func (c *cluster) start(on *lab.Host, name, kubeconfig string, args ...string) {
+	c.t.Helper()
 	argv := append([]string{program}, args...)
 	argv = append(argv, "--kubeconfig="+kubeconfig, "--log-level=debug")
 	if err := on.Start(c.t.Context(), name, argv...); err != nil {
