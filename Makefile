@@ -35,7 +35,7 @@ test-unit: ## Pass the tests that need no root
 test-lab: build image ## Pass the tests on a real Kubernetes (needs root)
 	$(GO) vet -tags lab ./...
 	bin/lab build
-	$(TESTS) --format testname -- -tags lab -count=1 -p 1 -parallel 3 -timeout 40m ./internal/announce ./lab ./lab/e2e
+	$(TESTS) --format testname -- -tags lab -count=1 -p 1 -parallel 3 -timeout 40m ./internal/announce ./internal/relay ./lab ./lab/e2e
 
 fuzz: ## Fuzz every parser for a short while (FUZZTIME=10s)
 	@for f in $$(grep -rlE '^func Fuzz' --include=*_test.go . | sort); do \

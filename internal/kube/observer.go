@@ -229,7 +229,6 @@ func (o *Observer) setService(s *corev1.Service) bool {
 
 func (o *Observer) removeService(s *corev1.Service) bool {
 	key := lb.Key{Namespace: s.Namespace, Name: s.Name}
-	println("XREMOVE", s.Name, s.ResourceVersion)
 	o.hide(key)
 	return o.services.remove(key)
 }

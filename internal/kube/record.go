@@ -1,12 +1,17 @@
 package kube
 
 import (
+	"math"
 	"net/netip"
 	"reflect"
 	"slices"
 
 	"fairlead.dev/fairlead/internal/lb"
 )
+
+// gone is the version of a Service whose last finalizer was taken off: no event of
+// it counts any more, but its deletion.
+const gone = math.MaxUint64
 
 // record is a Service as last seen, and what we wrote to it that we have not seen
 // yet. What we decided counts from the moment it is sent: planning from an older
@@ -60,7 +65,9 @@ func (r *record) settle(s ServiceStatus) (changed bool) {
 	changed = !r.status.Equal(s)
 	r.status = s
 	r.service.Held = s.Addresses
-	r.service.Marked = s.Condition.Reason != ""
+	// While a release is on its way, or nobody knows of it, the Service still carries
+	// our traces: a plan that forgot it would leave them there for good.
+	r.service.Marked = s.Condition.Reason != "" || r.writing || r.unsure > 0
 	return changed
 }
 
@@ -70,8 +77,8 @@ func (r *record) assume(s ServiceStatus) {
 	r.settle(s)
 }
 
-// confirm tells the version that the assumed status was written as, and is true
-// when an event has shown already that it did not stay.
+// confirm tells the version that the assumed status was written as, gone if it
+// ended the Service, and is true when an event has shown that it did not stay.
 func (r *record) confirm(version uint64) (changed bool) {
 	r.writing, r.unsure, r.doubt = false, 0, nil
 	if r.version >= version {
@@ -80,7 +87,7 @@ func (r *record) confirm(version uint64) (changed bool) {
 		return r.settle(r.seen)
 	}
 	r.seen, r.floor = r.status, version
-	return false
+	return r.settle(r.seen)
 }
 
 // revert gives up an assumed status that was refused. It says nothing of unsure
@@ -104,6 +111,16 @@ func (r *record) lose() {
 		}
 	}
 	r.recognise() // its event may have been faster
+	r.settle(r.status)
+}
+
+// abandon forgets an unsure write to a Service that is not ours any more.
+func (r *record) abandon() {
+	if r.writing {
+		return
+	}
+	r.unsure, r.doubt = 0, nil
+	r.settle(r.seen)
 }
 
 // shown are the addresses that the Service's status may have now: those last seen,

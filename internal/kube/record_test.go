@@ -275,6 +275,60 @@ func TestAnUnsureWriteThatAnEventShowsIsNotSentAgain(t *testing.T) {
 	}
 }
 
+func TestAServiceCountsAsOursUntilItsReleaseIsConfirmed(t *testing.T) {
+	c := correspond(t)
+	c.begin(assigned("192.0.2.1"))
+	c.apply()
+	c.answer()
+	c.deliver()
+	marked := func(want bool, when string) {
+		t.Helper()
+		if got := c.record().service.Marked; got != want {
+			t.Errorf("%s: marked %v, want %v", when, got, want)
+		}
+	}
+	c.begin(ServiceStatus{})
+	marked(true, "the release is on its way")
+	c.loseAnswer()
+	marked(true, "its answer is lost")
+	c.begin(ServiceStatus{})
+	c.refuse()
+	marked(true, "it is refused the second time")
+	c.begin(ServiceStatus{})
+	c.apply()
+	marked(true, "it is done, but there is no answer yet")
+	c.answer()
+	marked(false, "it is confirmed")
+}
+
+func TestTheEndOfAServiceIsNotWrittenAgain(t *testing.T) {
+	c := correspond(t)
+	c.begin(assigned("192.0.2.1"))
+	c.apply()
+	c.answer()
+	c.deliver()
+	// The last finalizer goes, and with it the Service: the answer has the version
+	// before, and the next event is the deletion.
+	c.begin(ServiceStatus{})
+	c.version = gone
+	c.answer()
+	c.shows()
+	c.held()
+	if c.begin(ServiceStatus{}) {
+		t.Error("it is written again")
+	}
+}
+
+func TestAnUnsureWriteToAServiceThatIsNotOursAnyMoreIsForgotten(t *testing.T) {
+	c := correspond(t)
+	c.begin(assigned("192.0.2.1"))
+	c.loseAnswer()
+	c.shows("192.0.2.1")
+	c.observer.abandon(c.server.key())
+	c.shows()
+	c.held()
+}
+
 func TestARefusalDoesNotSettleAnEarlierUnsureWrite(t *testing.T) {
 	c := correspond(t)
 	c.begin(assigned("192.0.2.1"))
@@ -406,6 +460,9 @@ func interleave(rt *rapid.T, meddlers bool) {
 			checkIndex(c.t, c.observer)
 			if meddlers {
 				return
+			}
+			if StatusFrom(c.server.service).Condition.Reason != "" && !c.record().service.Marked {
+				rt.Fatal("the Service carries our condition and does not count as marked")
 			}
 			for _, a := range StatusFrom(c.server.service).Addresses {
 				if !slices.Contains(c.record().shown(), a) {

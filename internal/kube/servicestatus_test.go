@@ -244,6 +244,7 @@ func TestAnotherServiceIsAwaitedWhileItShowsAnAddressThatItLoses(t *testing.T) {
 		{name: "it shows another address", old: assigned("192.0.2.2"), want: map[lb.Key]ServiceStatus{key("old"): {}}},
 		{name: "it is not ours: nothing would ever take the address off", old: assigned("192.0.2.1"), want: nil},
 		{name: "its release is on its way", old: assigned("192.0.2.1"), sent: &ServiceStatus{}, want: map[lb.Key]ServiceStatus{key("old"): {}}, is: true},
+		{name: "its release is on its way, and a plan has forgotten it", old: assigned("192.0.2.1"), sent: &ServiceStatus{}, want: nil, is: true},
 		{name: "it is given the address right now, and should not be any more", sent: new(assigned("192.0.2.1")), want: map[lb.Key]ServiceStatus{key("old"): refused()}, is: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

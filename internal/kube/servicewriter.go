@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -102,22 +103,28 @@ func (w *ServiceWriter) settle(ctx context.Context, key lb.Key) {
 		// event that never comes must not leave it unwritten.
 		w.log.Debug("service changed meanwhile", "service", key, "err", err)
 		w.queue.AddRateLimited(key)
+	case unreachable(err):
+		// What the API server's return should wait for is the API server, not how long
+		// it was gone.
+		w.log.Warn("service not written", "service", key, "err", err)
+		w.queue.Forget(key)
+		w.queue.AddAfter(key, rand.N(2*patience))
 	default:
 		w.log.Warn("service not written", "service", key, "err", err)
 		w.queue.AddRateLimited(key)
 	}
 }
 
-func (w *ServiceWriter) write(ctx context.Context, key lb.Key) (gerr error) {
+func (w *ServiceWriter) write(ctx context.Context, key lb.Key) error {
 	w.mu.Lock()
 	want, known := w.want[key]
 	if !known {
 		w.mu.Unlock()
+		w.observer.abandon(key)
 		return nil
 	}
 	if w.observer.blocked(key, want.Addresses, w.want) {
 		w.waiting[key] = true
-		w.log.Info("XBLOCK", "service", key, "want", want.Addresses)
 		w.mu.Unlock()
 		return nil
 	}
@@ -127,8 +134,6 @@ func (w *ServiceWriter) write(ctx context.Context, key lb.Key) (gerr error) {
 		return nil
 	}
 	defer w.wake()
-	w.log.Info("XBEGIN", "service", key, "want", want.Addresses, "from", from.status.Addresses)
-	defer func() { w.log.Info("XEND", "service", key, "want", want.Addresses, "err", fmt.Sprint(gerr)) }()
 	base := from.status
 	if from.unsure {
 		base = want.unlike()
@@ -144,8 +149,11 @@ func (w *ServiceWriter) write(ctx context.Context, key lb.Key) (gerr error) {
 		w.observer.failed(key, definite(err))
 		return fmt.Errorf("write status of Service %s: %w", key, err)
 	}
-	w.log.Info("XDONE", "service", key, "want", want.Addresses, "version", written.ResourceVersion, "deletion", written.DeletionTimestamp, "fin", written.Finalizers)
-	w.observer.done(key, versionOf(written))
+	version := versionOf(written)
+	if written.DeletionTimestamp != nil && len(written.Finalizers) == 0 {
+		version = gone // the answer has the version before
+	}
+	w.observer.done(key, version)
 	w.report(key, from.uid, from.status, want)
 	return nil
 }
@@ -209,7 +217,11 @@ func (o *Observer) blocked(key lb.Key, addrs []netip.Addr, want map[lb.Key]Servi
 	defer o.mu.Unlock()
 	for _, addr := range addrs {
 		for _, other := range o.shown[addr] {
-			if s, ours := want[other]; other != key && ours && !slices.Contains(s.Addresses, addr) {
+			if other == key {
+				continue
+			}
+			s, ours := want[other]
+			if ours && !slices.Contains(s.Addresses, addr) || !ours && o.services.rows[other].writing {
 				return true
 			}
 		}
@@ -259,6 +271,17 @@ func (o *Observer) failed(key lb.Key, definite bool) {
 		}
 		return false
 	})
+}
+
+// abandon forgets what is unsure of a Service that nothing is wanted of any more.
+func (o *Observer) abandon(key lb.Key) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if r := o.services.rows[key]; r != nil && r.unsure > 0 {
+		o.hide(key)
+		r.abandon()
+		o.show(key, r)
+	}
 }
 
 func (o *Observer) answered(key lb.Key, f func(*record) bool) bool {

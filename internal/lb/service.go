@@ -80,7 +80,7 @@ type Service struct {
 	// Held are the addresses in status.loadBalancer, in their order there: the
 	// cluster is the memory.
 	Held []netip.Addr
-	// Marked tells that our finalizer is on the Service.
+	// Marked tells that our condition is on the Service, or on its way off.
 	Marked bool
 }
 

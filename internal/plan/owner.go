@@ -23,6 +23,9 @@ type Ownership struct {
 	Refusal *lb.Refusal
 	// Fresh is set where no speaker of ours announces the address yet.
 	Fresh bool
+	// Predecessors are other nodes whose speakers say that they announce the
+	// address, sorted: one that hands over, or one that died.
+	Predecessors []string
 }
 
 // Owners decides for every address that a Service holds which node announces it.
@@ -57,7 +60,21 @@ func Owners(w lb.World) []Ownership {
 			owners[i].Node = ideal[i]
 		}
 	}
+	for i := range owners {
+		owners[i].Predecessors = predecessors(claims[owners[i].Address], owners[i].Node)
+	}
 	return owners
+}
+
+func predecessors(claims []speakerClaim, owner string) []string {
+	var out []string
+	for _, c := range claims {
+		if c.state == lb.Announced && c.node != owner {
+			out = append(out, c.node)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // vip is an address with those who share it.

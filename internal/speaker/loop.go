@@ -2,6 +2,7 @@ package speaker
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"fairlead.dev/fairlead/internal/kube"
 	"fairlead.dev/fairlead/internal/lb"
 	"fairlead.dev/fairlead/internal/plan"
+	"fairlead.dev/fairlead/internal/relay"
 )
 
 // loop observes, plans and announces.
@@ -21,12 +23,21 @@ type loop struct {
 	living    Neighbours
 	writer    *statusWriter
 	tenure    *tenure
+	passages  passages
+	relays    relayer
 	log       *slog.Logger
 
-	leaving bool
+	leaving    bool
+	relayError string // the last one that was logged
 	// resumed is set once the first look took over what this node announced before
 	// it was restarted.
 	resumed bool
+}
+
+// relayer sends connections that began at another node on to it.
+type relayer interface {
+	Set(ctx context.Context, want relay.Want) error
+	Close() error
 }
 
 // run announces until stopping is closed, then hands over. It returns when nothing
@@ -40,7 +51,7 @@ func (l *loop) run(ctx context.Context, stopping <-chan struct{}) error {
 	defer timer.Stop()
 	var deadline time.Time // of leaving
 	for {
-		answering, next := l.step(time.Now())
+		answering, next := l.step(ctx, time.Now())
 		if l.leaving {
 			if answering == 0 || !time.Now().Before(deadline) {
 				l.log.Info("handed over", "node", l.node, "left", answering)
@@ -83,7 +94,7 @@ func (l *loop) waitForSync(ctx context.Context, stopping <-chan struct{}) error 
 
 // step looks at the world once, announces what follows from it, and tells how
 // many addresses this node answers for and when to look again at the latest.
-func (l *loop) step(now time.Time) (answering int, next time.Time) {
+func (l *loop) step(ctx context.Context, now time.Time) (answering int, next time.Time) {
 	w := l.observer.World()
 	correct(w.Nodes, l.living)
 	e := evidence{claimed: make(map[netip.Addr]bool), heard: l.announcer.TakenOver, answering: make(map[netip.Addr]bool)}
@@ -111,14 +122,37 @@ func (l *loop) step(now time.Time) (answering int, next time.Time) {
 	// Until the others can see this speaker they do not count it; it would claim what
 	// they claim.
 	if known {
+		owners := plan.Owners(w)
+		relays, closing := l.passages.relays(now, l.node, owners, e, &w, l.announcer.Interfaces())
+		l.relay(ctx, relay.Want{Relays: relays, Peers: peers})
 		var want []lb.Announcement
-		want, next = l.tenure.announcements(now, plan.Owners(w), e)
+		want, next = l.tenure.announcements(now, owners, e)
+		next = earlier(next, closing)
 		l.announcer.Apply(announce.Want{Announcements: want, Peers: peers})
 		l.resumed = true
 		answering = len(want)
 	}
 	l.writer.write(l.self())
 	return answering, next
+}
+
+// relay comes before the announcement: what reaches this node unrelayed is reset. A
+// kernel that cannot do it costs the connections that are open when an address
+// moves, and nothing else.
+func (l *loop) relay(ctx context.Context, want relay.Want) {
+	err := l.relays.Set(ctx, want)
+	if text := fmt.Sprint(err); err != nil && text != l.relayError {
+		l.log.Warn("open connections are not relayed when an address moves", "err", err)
+		l.relayError = text
+	}
+}
+
+// earlier is the earlier of two times, where zero is never.
+func earlier(x, y time.Time) time.Time {
+	if x.IsZero() || (!y.IsZero() && y.Before(x)) {
+		return y
+	}
+	return x
 }
 
 // correctSelf replaces what the API server knows of this speaker by what the

@@ -7,6 +7,7 @@ package speaker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"fairlead.dev/fairlead/internal/announce"
 	"fairlead.dev/fairlead/internal/kube"
 	"fairlead.dev/fairlead/internal/lb"
+	"fairlead.dev/fairlead/internal/relay"
 	"fairlead.dev/fairlead/internal/version"
 )
 
@@ -77,8 +79,10 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 		observer:  observer,
 		announcer: announce.New(announce.Options{Exclude: o.Exclude, Log: o.Log, Metrics: metrics.Registry}),
 		living:    o.Neighbours,
-		writer:    &statusWriter{out: kube.SpeakerWriter{Client: mgr.GetClient(), Version: version.Version}, log: o.Log, kick: make(chan struct{}, 1)},
+		writer:    newStatusWriter(kube.SpeakerWriter{Client: mgr.GetClient(), Version: version.Version}, o.Log),
 		tenure:    newTenure(o.Node),
+		passages:  passages{},
+		relays:    relay.New(relay.Options{Log: o.Log}),
 		log:       o.Log,
 	}
 	g, serving := errgroup.WithContext(serving)
@@ -89,5 +93,5 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 		defer stop()
 		return l.run(serving, ctx.Done())
 	})
-	return g.Wait()
+	return errors.Join(g.Wait(), l.relays.Close())
 }

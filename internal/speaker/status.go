@@ -26,11 +26,16 @@ type statusWriter struct {
 	log  *slog.Logger
 	kick chan struct{}
 
-	flushing sync.Mutex // held during a write
-	out      kube.SpeakerWriter
+	// turn has a value while a write is under way: one at a time.
+	turn chan struct{}
+	out  kube.SpeakerWriter
 
 	mu   sync.Mutex
 	want *lb.Speaker
+}
+
+func newStatusWriter(out kube.SpeakerWriter, log *slog.Logger) *statusWriter {
+	return &statusWriter{out: out, log: log, kick: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
 }
 
 // write sets what the object should say. It does not block.
@@ -71,8 +76,12 @@ func (s *statusWriter) run(ctx context.Context) error {
 }
 
 func (s *statusWriter) flush(ctx context.Context) error {
-	s.flushing.Lock()
-	defer s.flushing.Unlock()
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	s.mu.Lock()
 	want := s.want
 	s.mu.Unlock()

@@ -159,7 +159,6 @@ func (c *cluster) held(v *invariants) {
 	})
 	v.cancel()
 	<-v.done
-	for n, l := range v.seen { c.t.Logf("XSEEN %s %v", n, strings.Join(l, "; ")) }
 	c.t.Logf("%d changes of Services watched", v.changes)
 	if len(v.broken) > 0 {
 		c.t.Errorf("%d times broken:\n%s", len(v.broken), strings.Join(v.broken[:min(len(v.broken), 20)], "\n"))

@@ -5,6 +5,8 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -65,7 +67,7 @@ func TestOnlyTheOwnerAnswers(t *testing.T) {
 
 func TestAPlannedStopLosesNoConnection(t *testing.T) {
 	c, vip := serving(t, lab.Options{})
-	for round := range 3 {
+	for round := range 5 {
 		owner := c.owner(vip)
 		c.steady(500 * time.Millisecond)
 		near, far := c.probe(c.Client(), vip), c.probe(c.Remote(), vip)
@@ -87,6 +89,62 @@ func TestAPlannedStopLosesNoConnection(t *testing.T) {
 			t.Errorf("round %d: the address moved back from %s to %s", round, successor.Name(), now.Name())
 		}
 	}
+}
+
+// What is open when the address moves is served to its end by the node where it
+// began, in both directions and in both families.
+func TestAMoveBreaksNoOpenConnection(t *testing.T) {
+	c, _ := serving(t, lab.Options{})
+	c.edit("web", preferDualStack)
+	vips := c.addresses("web", 2)
+	const label = "node.kubernetes.io/exclude-from-external-load-balancers"
+	for round := range 6 {
+		for _, vip := range vips {
+			c.answers(c.Client(), vip)
+			owner := c.owner(vip)
+			open := make([]net.Conn, 0, 20)
+			for i := range cap(open) {
+				from := []*lab.Host{c.Client(), c.Remote()}[i%2]
+				conn, err := from.Dial(t.Context(), "tcp", netip.AddrPortFrom(vip, 80).String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\n"); err != nil {
+					t.Fatal(err)
+				}
+				open = append(open, conn)
+			}
+			c.kubectl("label", "node", owner.Name(), label+"=")
+			c.eventually(5*time.Second, "another node announces", func() error {
+				if node, err := c.announcer(vip); err != nil || node == owner.Name() {
+					return fmt.Errorf("%s, %v", node, err)
+				}
+				return nil
+			})
+			c.kubectl("label", "node", owner.Name(), label+"-")
+			for _, conn := range open {
+				if err := finish(conn); err != nil {
+					t.Errorf("round %d: a connection to %s that was open at %s: %v", round, vip, owner.Name(), err)
+				}
+			}
+		}
+	}
+}
+
+// finish sends the rest of a request and reads the answer.
+func finish(conn net.Conn) error {
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(conn, "Host: x\r\n\r\n"); err != nil {
+		return err
+	}
+	answer, err := io.ReadAll(conn)
+	if err == nil && !strings.HasPrefix(string(answer), "HTTP/1.") {
+		err = fmt.Errorf("the answer is %q", answer)
+	}
+	return err
 }
 
 func TestADeadNodeLosesItsAddresses(t *testing.T) {
@@ -163,6 +221,38 @@ func TestWithoutAnAPIServerTheSpeakersGoOn(t *testing.T) {
 	}
 	c.service("later")
 	c.owner(c.addresses("later", 1)[0])
+}
+
+// Kubernetes takes a node that it cannot see for dead, although it answers: two
+// nodes announce for a while, both forward, and one is left when it is seen again.
+func TestANodeCutFromTheAPIServerDoesNoHarm(t *testing.T) {
+	c, vip := serving(t, lab.Options{NodeMonitorGrace: 6 * time.Second})
+	owner := c.owner(vip)
+	probing := c.probe(c.Client(), vip)
+	if err := owner.CutFromAPI(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.eventually(30*time.Second, "another node answers", func() error {
+		for _, mac := range c.macs(vip) {
+			if mac != c.macOf(owner) {
+				return nil
+			}
+		}
+		return errors.New("only the one that was cut off does")
+	})
+	if err := owner.JoinAPI(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.eventually(30*time.Second, "one node is left, and it is not the one that was cut off", func() error {
+		got := c.macs(vip)
+		if len(got) != 1 || got[0] == c.macOf(owner) {
+			return fmt.Errorf("%s answer", got)
+		}
+		return nil
+	})
+	if out := probing.Stop(); out.Longest() > 500*time.Millisecond {
+		t.Errorf("the address was away: %s", out)
+	}
 }
 
 func TestAnAddressThatAnotherHostHasIsNotUsed(t *testing.T) {
