@@ -26,11 +26,14 @@ generate: ## Write again what is generated: deepcopy, CRDs, manifests, reference
 demo: build image ## See the main job: a cluster, a Service, an address, a crash (KEEP=1 leaves it up)
 	$(GO) run ./lab/cmd/demo $(if $(KEEP),-keep)
 
-test: test-unit fuzz test-lab ## Pass all tests (needs root; builds Kubernetes the first time)
-
-test-unit: ## Pass the tests that need no root
+test: ## Pass all tests (needs root; builds Kubernetes the first time)
 	$(GO) vet ./...
 	$(GO) test ./...
+	$(MAKE) fuzz test-lab
+
+test-unit: ## Pass the tests that need no root, the long simulations shortened
+	$(GO) vet ./...
+	$(GO) test -short ./...
 
 test-lab: build image ## Pass the tests on a real Kubernetes (needs root)
 	$(GO) vet -tags lab ./...

@@ -167,6 +167,13 @@ var rules = []rule{
 		breach: [2]string{"internal/kube", module + "/internal/announce"},
 	},
 	{
+		name:   "relay and liveness know no other rim",
+		of:     inside("internal/relay", "internal/liveness"),
+		denies: oursBut("internal/relay", "internal/liveness", "internal/lb"),
+		reason: "rim folders meet in the roles: what one needs of another comes in as an lb value",
+		breach: [2]string{"internal/relay", module + "/internal/announce"},
+	},
+	{
 		name: "claims opens no socket",
 		of:   inside("internal/announce/claims", "internal/announce/arp", "internal/announce/ndp", "internal/announce/ether"),
 		denies: func(i string) bool {

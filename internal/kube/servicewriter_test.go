@@ -208,7 +208,6 @@ type writing struct {
 	observer *Observer
 	writer   *ServiceWriter
 	events   *Events
-	log      *bytes.Buffer
 
 	mu   sync.Mutex
 	want map[lb.Key]ServiceStatus
@@ -257,7 +256,7 @@ func (w *writing) watch(ctx context.Context) {
 			w.fakeAPI.mu.Unlock()
 			time.Sleep(time.Duration(pause))
 			w.observer.mu.Lock()
-			changed := false
+			var changed bool
 			if e.deleted {
 				changed = w.observer.removeService(e.service)
 			} else {

@@ -1,0 +1,81 @@
+package liveness
+
+import "time"
+
+// touch is what a peer is worth for the quorum.
+type touch byte
+
+const (
+	silent  touch = iota // or not part of the segment
+	deaf                 // we hear it, it does not hear us
+	inTouch              // heard both ways
+)
+
+func (m *machine) touchOf(now time.Duration, p *peer) touch {
+	limit := m.limit()
+	switch {
+	case !p.counted || now-m.heardOf(p) >= limit:
+		return silent
+	case now-p.heard >= 2*limit:
+		// However late this process is, again and again: it gets its mail all the same.
+		return silent
+	case p.hearsUs && p.hearAge < limit-m.timing.AskEvery:
+		// We give up one question before the others take over.
+		return inTouch
+	}
+	return deaf
+}
+
+// hasQuorum tells whether this node may have addresses: with those that it is in touch
+// with, it is at least half of the segment. An exact half is enough, except when
+// somebody is heard who does not hear us: that one takes over what we have.
+func (m *machine) hasQuorum(now time.Duration) bool {
+	here, unanswered := 1, false
+	for _, p := range m.peers {
+		p.touch = m.touchOf(now, p)
+		switch p.touch {
+		case inTouch:
+			here++
+		case deaf:
+			unanswered = true
+		}
+	}
+	return 2*here > m.segment || 2*here == m.segment && !unanswered
+}
+
+// countQuorum notes whether this node has its quorum, and makes a heartbeat due that
+// tells of a change.
+func (m *machine) countQuorum(now time.Duration) {
+	has := m.hasQuorum(now)
+	if has == m.quorate {
+		return
+	}
+	m.quorate, m.quorateSince = has, now
+	m.nextBeat = min(m.nextBeat, now)
+	why := "in touch with half of the segment or more"
+	if !has {
+		why = "in touch with less than half of the segment"
+	}
+	m.events = append(m.events, event{Quorum: has, Why: why})
+}
+
+// resigned tells whether others should count this node out. Who just woke up finds out
+// first whether they did.
+func (m *machine) resigned(now time.Duration) bool {
+	return !m.quorate && now-m.woke >= m.timing.Dead
+}
+
+// Quorate tells whether this node may have addresses. The answer of a machine that was
+// not run for long is no: nobody knows what happened meanwhile.
+func (m *machine) Quorate(now time.Duration) bool {
+	return m.quorate && (!m.started || now-m.next < m.timing.Asleep)
+}
+
+// Counts tells whether a node may own addresses, and whether the machine knows at all.
+func (m *machine) Counts(id nodeID) (counts, known bool) {
+	p := m.byID[id]
+	if p == nil || p.state == Unheard {
+		return false, false
+	}
+	return p.state.counts(), true
+}
