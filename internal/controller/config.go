@@ -50,8 +50,13 @@ func (c *configWriter) run(ctx context.Context) error {
 			return nil
 		case <-c.kick:
 		}
-		if !c.write(ctx) {
+		// A look that wrote nothing costs nothing: the next pool is protected at once.
+		wrote, ok := c.write(ctx)
+		if !ok {
 			c.again()
+		}
+		if !wrote {
+			continue
 		}
 		select {
 		case <-ctx.Done():
@@ -61,19 +66,21 @@ func (c *configWriter) run(ctx context.Context) error {
 	}
 }
 
-// write is true when everything is written.
-func (c *configWriter) write(ctx context.Context) bool {
+// write tells whether there was a pool to write, and whether all is written now.
+func (c *configWriter) write(ctx context.Context) (wrote, ok bool) {
 	c.mu.Lock()
 	pools, classes := c.pools, c.classes
 	c.mu.Unlock()
-	ok := true
+	ok = true
 	seenPools := c.observer.PoolObjects()
 	for _, state := range pools {
 		pool, there := seenPools[state.Name]
 		if !there {
 			continue
 		}
-		if err := kube.WritePool(ctx, c.client, &pool, state); err != nil {
+		did, err := kube.WritePool(ctx, c.client, &pool, state)
+		wrote = wrote || did
+		if err != nil {
 			c.log.Warn("pool not written", "pool", state.Name, "err", err)
 			ok = false
 		}
@@ -89,5 +96,5 @@ func (c *configWriter) write(ctx context.Context) bool {
 			ok = false
 		}
 	}
-	return ok
+	return wrote || !ok, ok
 }

@@ -22,11 +22,12 @@ const PoolFinalizer = "fairlead.dev/addresses-in-use"
 const ReasonAccepted = "Accepted"
 
 // WritePool makes an AddressPool say state, and lets it go when it may. It writes
-// nothing that is there already; seen is not changed.
-func WritePool(ctx context.Context, c client.Client, seen *v1alpha1.AddressPool, state lb.PoolState) error {
+// nothing that is there already, and tells whether it wrote; seen is not changed.
+func WritePool(ctx context.Context, c client.Client, seen *v1alpha1.AddressPool, state lb.PoolState) (wrote bool, err error) {
 	pool := seen.DeepCopy()
-	if err := holdPool(ctx, c, pool, state); err != nil || state.Releasable {
-		return err
+	wrote, err = holdPool(ctx, c, pool, state)
+	if err != nil || state.Releasable {
+		return wrote, err
 	}
 	before := pool.DeepCopy()
 	pool.Status.Addresses = nil
@@ -46,18 +47,17 @@ func WritePool(ctx context.Context, c client.Client, seen *v1alpha1.AddressPool,
 	message := "every address of spec.addresses is in force"
 	meta.SetStatusCondition(&pool.Status.Conditions, accepted(state.Refusal, message, pool.Generation))
 	if equality.Semantic.DeepEqual(before.Status, pool.Status) {
-		return nil
+		return wrote, nil
 	}
 	if err := c.Status().Patch(ctx, pool, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("write status of AddressPool %s: %w", pool.Name, err)
+		return true, fmt.Errorf("write status of AddressPool %s: %w", pool.Name, err)
 	}
-	return nil
+	return true, nil
 }
 
 // holdPool puts our finalizer on, or takes it off when nobody depends on the pool.
-func holdPool(ctx context.Context, c client.Client, pool *v1alpha1.AddressPool, state lb.PoolState) error {
+func holdPool(ctx context.Context, c client.Client, pool *v1alpha1.AddressPool, state lb.PoolState) (changed bool, err error) {
 	before := pool.DeepCopy()
-	var changed bool
 	switch {
 	case state.Releasable:
 		changed = controllerutil.RemoveFinalizer(pool, PoolFinalizer)
@@ -65,14 +65,14 @@ func holdPool(ctx context.Context, c client.Client, pool *v1alpha1.AddressPool, 
 		changed = controllerutil.AddFinalizer(pool, PoolFinalizer)
 	}
 	if !changed {
-		return nil
+		return false, nil
 	}
 	// The list of finalizers is replaced: only on the version that it was read from.
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := c.Patch(ctx, pool, patch); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("write finalizer of AddressPool %s: %w", pool.Name, err)
+		return true, fmt.Errorf("write finalizer of AddressPool %s: %w", pool.Name, err)
 	}
-	return nil
+	return true, nil
 }
 
 // WriteClass makes a LoadBalancerClass say state.

@@ -442,7 +442,7 @@ func (c *cluster) faulty() (*faultyProxy, string) {
 		c.t.Fatal(err)
 	}
 	server.StartTLS()
-	c.t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	c.t.Cleanup(func() { closeServer(server) })
 	kubeconfig := clientcmdapi.NewConfig()
 	kubeconfig.Clusters["proxy"] = &clientcmdapi.Cluster{Server: "https://" + server.Listener.Addr().String(), InsecureSkipTLSVerify: true}
 	kubeconfig.Contexts["proxy"] = &clientcmdapi.Context{Cluster: "proxy"}
@@ -452,6 +452,21 @@ func (c *cluster) faulty() (*faultyProxy, string) {
 		c.t.Fatal(err)
 	}
 	return p, file
+}
+
+// closeServer ends a server whose clients come back: Close alone waits for the
+// watches that they open meanwhile.
+func closeServer(s *httptest.Server) {
+	closed := make(chan struct{})
+	go func() { s.Close(); close(closed) }()
+	for {
+		select {
+		case <-closed:
+			return
+		case <-time.After(50 * time.Millisecond):
+			s.CloseClientConnections()
+		}
+	}
 }
 
 func TestEveryFaultOfAWriteIsOvercome(t *testing.T) {
@@ -482,9 +497,12 @@ func TestEveryFaultOfAWriteIsOvercome(t *testing.T) {
 		c.converge(60*time.Second, total-8, 20)
 		c.wantState("s08", "172.31.0.100")
 		for i := 5; i < 8; i++ {
-			if s := c.get(fmt.Sprintf("s%02d", i)); len(s.Finalizers)+len(s.Status.Conditions)+len(s.Status.LoadBalancer.Ingress) > 0 {
-				t.Errorf("%s is no load balancer any more and carries %v %+v", s.Name, s.Finalizers, s.Status)
-			}
+			c.eventually(60*time.Second, "what is no load balancer any more carries nothing of ours", func() error {
+				if s := c.get(fmt.Sprintf("s%02d", i)); len(s.Finalizers)+len(s.Status.Conditions)+len(s.Status.LoadBalancer.Ingress) > 0 {
+					return fmt.Errorf("%s carries %v %+v", s.Name, s.Finalizers, s.Status)
+				}
+				return nil
+			})
 		}
 	})
 	c.held(v)

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"fairlead.dev/fairlead/internal/kube"
 	"fairlead.dev/fairlead/lab"
 )
 
@@ -135,6 +136,12 @@ func TestAPoolIsRenamedWithoutLosingAnAddress(t *testing.T) {
 		c.service(fmt.Sprintf("s%d", i))
 		c.addresses(fmt.Sprintf("s%d", i), 1)
 	}
+	c.eventually(5*time.Second, "the pool is protected", func() error {
+		if got := c.kubectl("get", "addresspool", "old", "-o", "jsonpath={.metadata.finalizers}"); !strings.Contains(got, kube.PoolFinalizer) {
+			return fmt.Errorf("its finalizers are %q", got)
+		}
+		return nil
+	})
 	c.kubectl("delete", "addresspool", "old", "--wait=false")
 	c.eventually(5*time.Second, "the deletion is held", func() error {
 		if got := c.kubectl("get", "addresspool", "old", "-o", "jsonpath={.status.conditions[0].reason}"); got != "PoolInUse" {
