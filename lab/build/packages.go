@@ -20,6 +20,7 @@ var packages = []struct{ name, sign, why string }{
 	{"mount", "mount", "kubelet mounts volumes with it"},
 	{"procps", "sysctl", "scripts in a lab's machines expect it"},
 	{"iputils-arping", "arping", "a client asks with it which node answers for an address"},
+	{"curl", "curl", "a client asks a Service with it"},
 	{"gcc", "gcc", "runc's first stage is C"},
 	{"libc6-dev", "/usr/include/stdlib.h", "runc is linked statically"},
 	{"pkg-config", "pkg-config", "runc's build finds libseccomp with it"},
