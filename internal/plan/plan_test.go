@@ -349,3 +349,43 @@ func BenchmarkOwners(b *testing.B) {
 		})
 	}
 }
+
+// Ten thousand ask for a hundred: those that have an address keep it whatever their
+// age, the others wait in the order of theirs, and one that is freed goes to the first.
+func TestTenThousandServicesForAHundredAddresses(t *testing.T) {
+	var services []lb.Service
+	for i := range 10000 {
+		s := newService(fmt.Sprintf("s%05d", i), i)
+		if i >= 9950 { // the youngest were faster
+			holds(fmt.Sprintf("10.0.0.%d", 10000-i))(&s)
+		}
+		services = append(services, s)
+	}
+	w := lb.World{Pools: []lb.Pool{newPool(t, "lan", "10.0.0.1-10.0.0.100")}, Services: services}
+	d := Plan(w)
+	if len(d.Balancers) != 100 || len(d.Refusals) != 9900 {
+		t.Fatalf("%d have an address and %d are refused", len(d.Balancers), len(d.Refusals))
+	}
+	for _, b := range d.Balancers {
+		age := slices.IndexFunc(services, func(s lb.Service) bool { return s.Key == b.Service })
+		if age >= 50 && age < 9950 {
+			t.Errorf("%s has %v before older ones", b.Service, b.Addresses())
+		}
+		if held := services[age].Held; len(held) > 0 && !slices.Equal(held, b.Addresses()) {
+			t.Errorf("%s held %v and has %v", b.Service, held, b.Addresses())
+		}
+	}
+	for _, r := range d.Refusals {
+		if r.Reason != lb.PoolExhausted {
+			t.Fatalf("%s is refused with %s", r.Service, r.Reason)
+		}
+	}
+	w = apply(w, d)
+	w.Services = slices.Delete(w.Services, 3, 4)
+	for _, b := range Plan(w).Balancers {
+		if b.Service.Name == "s00050" {
+			return
+		}
+	}
+	t.Error("the first that waits did not get the address that was freed")
+}
