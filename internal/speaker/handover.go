@@ -58,9 +58,7 @@ func (t *tenure) announcements(now time.Time, owners []plan.Ownership, e evidenc
 			continue
 		}
 		want = append(want, a)
-		if end := since.Add(handoverLimit); next.IsZero() || end.Before(next) {
-			next = end
-		}
+		next = earlier(next, since.Add(handoverLimit))
 	}
 	t.since = handing
 	return want, next

@@ -57,9 +57,7 @@ func (l *loop) run(ctx context.Context, stopping <-chan struct{}) error {
 				l.log.Info("handed over", "node", l.node, "left", answering)
 				return l.writer.last(ctx, l.self())
 			}
-			if next.IsZero() || deadline.Before(next) {
-				next = deadline
-			}
+			next = earlier(next, deadline)
 		}
 		if !next.IsZero() {
 			timer.Reset(time.Until(next))

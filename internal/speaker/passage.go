@@ -46,9 +46,7 @@ func (p passages) relays(now time.Time, node string, owners []plan.Ownership, e 
 			continue
 		}
 		want = append(want, relaysTo(through.from, o, w.Speakers, mine)...)
-		if next.IsZero() || through.until.Before(next) {
-			next = through.until
-		}
+		next = earlier(next, through.until)
 	}
 	for addr := range p {
 		if !owned[addr] {
