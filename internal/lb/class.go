@@ -12,8 +12,16 @@ const ImplicitClass = "implicit-l2"
 // Provider is the kind of load balancer that a class gives.
 type Provider string
 
-// ProviderL2 announces addresses by ARP and NDP from the nodes.
-const ProviderL2 Provider = "L2"
+// The providers of this version.
+const (
+	// ProviderL2 announces addresses by ARP and NDP from the nodes.
+	ProviderL2 Provider = "L2"
+	// ProviderOctavia makes an OpenStack load balancer for each Service.
+	ProviderOctavia Provider = "Octavia"
+)
+
+// Cloud tells whether a cloud makes the addresses, rather than pools.
+func (p Provider) Cloud() bool { return p == ProviderOctavia }
 
 // Class is to load balancers what a StorageClass is to volumes.
 type Class struct {
@@ -26,6 +34,8 @@ type Class struct {
 	// Pools that its Services get addresses from; empty is all pools.
 	Pools []string
 	L2    L2
+	// Octavia is what a class of that provider sets; nil for other providers.
+	Octavia *Octavia
 }
 
 // L2 restricts where a class's addresses are announced.

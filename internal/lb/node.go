@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Node is a machine that may announce addresses.
+// Node is a machine that may announce addresses, or take a cloud load balancer's
+// connections.
 type Node struct {
 	Name   string
 	Labels map[string]string
@@ -19,6 +20,11 @@ type Node struct {
 	OutOfService bool
 	// NetworkUnavailable is the node condition of that name.
 	NetworkUnavailable bool
+	// Addresses of type InternalIP, in the node's order.
+	Addresses []netip.Addr
+	// ServerID is the id of the cloud server that the node runs on, from
+	// spec.providerID; empty where the node is none.
+	ServerID string
 }
 
 // Namespace is what a pool's namespace selector looks at.

@@ -53,6 +53,24 @@ const (
 	NoEndpoints          Reason = "NoEndpoints"
 )
 
+// Reasons that concern a Service of a cloud.
+const (
+	Building             Reason = "Building"
+	Deleting             Reason = "Deleting"
+	BadOption            Reason = "BadOption"
+	Unsupported          Reason = "Unsupported"
+	NoNodes              Reason = "NoNodes"
+	CloudUnreachable     Reason = "CloudUnreachable"
+	CloudDenied          Reason = "CloudDenied"
+	CloudQuota           Reason = "CloudQuota"
+	CloudRefused         Reason = "CloudRefused"
+	LoadBalancerStuck    Reason = "LoadBalancerStuck"
+	LoadBalancerError    Reason = "LoadBalancerError"
+	LoadBalancerNotFound Reason = "LoadBalancerNotFound"
+	FloatingIPMissing    Reason = "FloatingIPMissing"
+	PortTaken            Reason = "PortTaken"
+)
+
 // Reasons that concern a pool or a class.
 const (
 	BadAddresses    Reason = "BadAddresses"
@@ -64,6 +82,8 @@ const (
 	SecondDefault   Reason = "SecondDefault"
 	BadSelector     Reason = "BadSelector"
 	UnknownProvider Reason = "UnknownProvider"
+	SecretMissing   Reason = "SecretMissing"
+	BadCloudConfig  Reason = "BadCloudConfig"
 )
 
 // ReasonDoc explains a Reason to its reader.
@@ -96,6 +116,20 @@ func Reasons() []ReasonDoc {
 		{AddressConflict, "Service", "Another host on the segment answers for the address, so no node of ours does.", "Remove the address from that host, or take it out of the pool."},
 		{NoSpeaker, "Service", "No node can announce the address: no speaker runs on a node that is ready, selected and not excluded. Shown by fairlead status and explain.", "Look at fairlead status and the DaemonSet fairlead-speaker."},
 		{NoEndpoints, "Service", "externalTrafficPolicy is Local, and no node that may announce the address has a pod that serves. Shown by fairlead status and explain.", "Look at the Service's selector and its pods."},
+		{Building, "Service", "The cloud is building the load balancer.", "Wait. fairlead plan shows what is left to do."},
+		{Deleting, "Service", "The load balancer is being taken away; the Service goes after it.", "Wait. fairlead plan shows what is left to do."},
+		{BadOption, "Service", "An annotation, or an option of the class or the cloud configuration, cannot be read, or does not exist in the cloud. The load balancer stays as it is.", "Write what the message shows."},
+		{Unsupported, "Service", "The provider or the cloud's version cannot do what the Service asks for.", "Take the option out, or use a class with another provider."},
+		{NoNodes, "Service", "No node can take the Service's connections: none is selected, ready and not excluded, or the Service has no node ports.", "Look at kubectl get nodes, the node selector, and spec.allocateLoadBalancerNodePorts."},
+		{CloudUnreachable, "Service", "The cloud does not answer, or answers with errors. What exists goes on working.", "Look at fairlead doctor. It is tried again."},
+		{CloudDenied, "Service", "The cloud refuses the credentials, or they may not do this.", "Look at fairlead doctor; renew the Secret, or give the user the role load-balancer_member."},
+		{CloudQuota, "Service", "A quota of the project is used up.", "Raise the quota that the message names, or delete what is not needed. It is tried again."},
+		{CloudRefused, "Service", "The cloud answers that a request is wrong; the message has its words.", "Change the option that it names."},
+		{LoadBalancerStuck, "Service", "The load balancer has been in a PENDING state for so long that the cloud seems to have forgotten it. Only its operator can end that; no second one is made.", "Ask the cloud's operator, with the id in the message."},
+		{LoadBalancerError, "Service", "The load balancer is in state ERROR. It is being failed over or built again with the same address.", "Wait; if it comes back, ask the cloud's operator, with the id in the message."},
+		{LoadBalancerNotFound, "Service", "The load balancer that the Service asks for by id does not exist in the project.", "Correct or remove the annotation loadbalancer.openstack.org/load-balancer-id."},
+		{FloatingIPMissing, "Service", "The floating IP that is asked for is not there or not free, or there is no external network to take one from.", "Allocate it first, ask for another, or name a network that the message shows."},
+		{PortTaken, "Service", "Another Service on the same load balancer has the port.", "Change the port, or use another load balancer."},
 		{BadAddresses, "AddressPool", "spec.addresses has an entry that cannot be used. What was in force stays in force.", "Write what the message shows."},
 		{BadReservation, "AddressPool", "A reservation is outside the pool, is there twice, or cannot be read. The addresses that were in force stay in force, and the other reservations count.", "Write what the message shows."},
 		{Overlap, "AddressPool", "Addresses are in two pools. The one that had them first keeps them.", "Take them out of one of the two."},
@@ -104,6 +138,8 @@ func Reasons() []ReasonDoc {
 		{PoolMissing, "LoadBalancerClass", "spec.pools names a pool that does not exist or is not in force. The others serve.", "Create the pool, or take its name out."},
 		{SecondDefault, "LoadBalancerClass", "Two classes are marked default. The older one is.", "Unmark one of them."},
 		{BadSelector, "AddressPool, LoadBalancerClass", "A selector cannot be read.", "Write what the message shows."},
+		{SecretMissing, "LoadBalancerClass", "The Secret with the cloud configuration is not there, or has none of the keys. Load balancers that exist go on working.", "Create it as the message shows."},
+		{BadCloudConfig, "LoadBalancerClass", "The cloud configuration cannot be read. The one before it stays in force.", "Write what the message shows."},
 		{UnknownProvider, "LoadBalancerClass", "This version has no such provider.", "Use one that the message names."},
 	}
 }

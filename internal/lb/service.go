@@ -70,6 +70,15 @@ type Service struct {
 	// AllFamilies is set by RequireDualStack: one family alone is a refusal.
 	AllFamilies bool
 	Ports       []Port
+	// NodePorts by Ports; 0 where the Service has none (allocateLoadBalancerNodePorts).
+	NodePorts []uint16
+	// HealthCheckNodePort answers on every node whether it serves; 0 unless Local.
+	HealthCheckNodePort uint16
+	// SourceRanges are spec.loadBalancerSourceRanges; empty lets everybody in.
+	SourceRanges []netip.Prefix
+	// Affinity is how long a client stays at one endpoint (sessionAffinity
+	// ClientIP); 0 is none.
+	Affinity time.Duration
 	// Local is externalTrafficPolicy: Local.
 	Local bool
 	// Selector is the canonical text of spec.selector: two Services that Local
@@ -77,11 +86,18 @@ type Service struct {
 	Selector string
 
 	Request Request
+	// Annotations of load balancing: ours and OCCM's. The others are left out.
+	Annotations map[string]string
 	// Held are the addresses in status.loadBalancer, in their order there: the
 	// cluster is the memory.
 	Held []netip.Addr
+	// Hostname in status.loadBalancer, where it is a name that is shown.
+	Hostname string
 	// Marked tells that our condition is on the Service, or on its way off.
 	Marked bool
+	// Finalized tells that the clean-up finalizer was seen on the Service: only then
+	// may a cloud object be made for it.
+	Finalized bool
 }
 
 // Request is what annotations and spec.loadBalancerIP ask for.

@@ -14,6 +14,9 @@ type World struct {
 	Nodes      []Node
 	Endpoints  []Endpoints
 	Speakers   []Speaker
+	// Built is what the clouds' drivers say of the Services that they serve. A Service
+	// that is not in it was not looked at yet.
+	Built []Built
 }
 
 // Desired is what should exist. Every Service of ours is in Balancers or in
@@ -34,6 +37,8 @@ type Balancer struct {
 	Provider Provider
 	// Grants in the order of the Service's families.
 	Grants []Grant
+	// Built is what a cloud made; nil for addresses of pools.
+	Built *Built
 	// Shortfall is set where the Service got less than it asked for.
 	Shortfall *Refusal
 }
@@ -47,6 +52,9 @@ type Grant struct {
 
 // Addresses of the balancer, in the order of its Service's families.
 func (b *Balancer) Addresses() []netip.Addr {
+	if b.Built != nil {
+		return b.Built.Addresses
+	}
 	out := make([]netip.Addr, len(b.Grants))
 	for i, g := range b.Grants {
 		out[i] = g.Address
