@@ -1,0 +1,26 @@
+package octavia
+
+import (
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/cloud/openstack/fake"
+)
+
+const plainConf = "[LoadBalancer]\n"
+
+var slow = fake.Options{Times: map[string]fake.Times{"amphora": {Create: 10 * time.Second, Update: time.Second, Delete: 2 * time.Second, Failover: 5 * time.Second}}}
+
+func TestAServiceGetsAnAddressAndLeavesNothingBehind(t *testing.T) {
+	onStage(t, slow, plainConf, func(s *stage) {
+		s.service("web", "80/TCP")
+		s.start()
+		s.until("address", s.quiet)
+		t.Log(s.cloud.CountCalls(), s.services["web"].Held)
+		s.change(func() { s.leaving["web"] = true })
+		s.until("gone", func() bool { return len(s.services) == 0 })
+		if left := s.leftovers(); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	})
+}
