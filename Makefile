@@ -7,7 +7,8 @@ TESTS  = $(GO) run gotest.tools/gotestsum@v1.13.0
 ARCH  ?= $(shell $(GO) env GOARCH)
 
 .DEFAULT_GOAL := help
-.PHONY: help build image generate demo test test-unit test-lab fuzz lint lab-up lab-down bench-allocate clean
+.PHONY: help build image generate demo demo-openstack test test-unit test-lab test-openstack fuzz lint lab-up lab-down \
+        openstack-up openstack-down bench-allocate bench-octavia clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +27,9 @@ generate: ## Write again what is generated: deepcopy, CRDs, manifests, reference
 demo: build image ## See the main job: a cluster, a Service, an address, a crash (KEEP=1 leaves it up)
 	$(GO) run ./lab/cmd/demo $(if $(KEEP),-keep)
 
+demo-openstack: build image ## See a Service become an OpenStack load balancer (KEEP=1 leaves all up, DIR= takes a cloud that is up)
+	$(GO) run ./lab/cmd/demo -openstack -name demo-openstack $(if $(KEEP),-keep) $(if $(DIR),-dir $(DIR))
+
 test: ## Pass all tests (needs root; builds Kubernetes the first time)
 	$(GO) vet ./...
 	$(GO) test ./...
@@ -39,6 +43,14 @@ test-lab: build image ## Pass the tests on a real Kubernetes (needs root)
 	$(GO) vet -tags lab ./...
 	bin/lab build
 	$(TESTS) --format testname -- -tags lab -count=1 -p 1 -parallel 3 -timeout 40m ./internal/announce ./internal/relay ./lab ./lab/e2e
+
+# One cloud for all of them: its ports are the usual ones, so there is one a machine.
+OPENSTACK_TEST_DIR = /var/lib/fairlead-openstack-test
+test-openstack: ## Pass the tests on a real OpenStack (needs root; installs Debian packages the first time)
+	$(GO) vet -tags openstack ./...
+	$(GO) run ./lab/cmd/openstack up -d $(OPENSTACK_TEST_DIR)
+	trap '$(GO) run ./lab/cmd/openstack down -d $(OPENSTACK_TEST_DIR)' EXIT; FAIRLEAD_OPENSTACK_DIR=$(OPENSTACK_TEST_DIR) \
+	$(TESTS) --format testname -- -tags openstack -count=1 -p 1 -timeout 30m ./lab/openstack ./internal/cloud/openstack/... ./lab/e2e
 
 fuzz: ## Fuzz every parser for a short while (FUZZTIME=10s)
 	@for f in $$(grep -rlE '^func Fuzz' --include=*_test.go . | sort); do \
@@ -56,8 +68,17 @@ lab-up: build ## Start a lab (NAME=lab NODES=3 LIGHT=1)
 lab-down: build ## End a lab (NAME=lab)
 	bin/lab --name $(NAME) down
 
+openstack-up: ## Start a real Keystone, Neutron and Octavia (DIR=/var/lib/fairlead-openstack)
+	$(GO) run ./lab/cmd/openstack up $(if $(DIR),-d $(DIR))
+
+openstack-down: ## End it (DIR=/var/lib/fairlead-openstack)
+	$(GO) run ./lab/cmd/openstack down $(if $(DIR),-d $(DIR))
+
 bench-allocate: ## Measure allocation beside the API server's ceiling
 	$(GO) run ./bench/allocate
+
+bench-octavia: ## Measure calls and times of Octavia load balancers on real services (OCCM_BINARY= measures the peer, too)
+	$(GO) run ./bench/octavia
 
 clean: ## Remove what was built here (the lab's cache is in ~/.cache/fairlead-lab)
 	rm -rf bin

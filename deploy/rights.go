@@ -5,6 +5,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
 )
 
 const (
@@ -14,16 +16,18 @@ const (
 )
 
 // controllerRights are what the controller may do: read what its decisions depend
-// on, write what it decided into statuses, tell, and lead. It reads no Secret.
+// on, write what it decided into statuses, tell, and lead. It reads one Secret, by
+// name and in its own namespace: the cloud's.
 func controllerRights(namespace string) []client.Object {
 	return append(bound(namespace, Controller, []rbacv1.PolicyRule{
 		reads(coreGroup, "services", "nodes", "namespaces"),
 		reads(discovery, "endpointslices"),
 		reads(ourGroup, "addresspools", "loadbalancerclasses", "speakers"),
 
-		// The one write to Services. It carries the finalizer too: the status
-		// subresource of a Service keeps what a patch says of metadata and drops what
-		// it says of spec, so that not even a mistake of ours can change a Service.
+		// The one write to Services. It carries the finalizer too, and the annotations
+		// of a cloud's load balancer: the status subresource of a Service keeps what a
+		// patch says of metadata and drops what it says of spec, so that not even a
+		// mistake of ours can change a Service.
 		may(coreGroup, []string{"services/status"}, "patch"),
 
 		may(ourGroup, []string{"addresspools/status", "loadbalancerclasses/status"}, "patch", "update"),
@@ -36,14 +40,18 @@ func controllerRights(namespace string) []client.Object {
 		// Two groups: the events library of today, and the one of old.
 		may("events.k8s.io", []string{"events"}, "create", "patch"),
 		may(coreGroup, []string{"events"}, "create", "patch"),
-	}), leaderElection(namespace)...)
+	}), ownNamespace(namespace)...)
 }
 
-// leaderElection lets the controllers agree, by one Lease in their own namespace,
-// on who of them writes.
-func leaderElection(namespace string) []client.Object {
+// ownNamespace lets the controllers agree, by one Lease in their own namespace, on who
+// of them writes, and lets them read the cloud configuration there. Whoever names
+// another Secret in a LoadBalancerClass adds it here.
+func ownNamespace(namespace string) []client.Object {
 	named := may("coordination.k8s.io", []string{"leases"}, "get", "update", "patch")
 	named.ResourceNames = []string{Controller}
+	// RBAC sees the name in a list or watch that selects metadata.name.
+	secret := reads(coreGroup, "secrets")
+	secret.ResourceNames = []string{v1alpha1.DefaultConfigSecret}
 	return []client.Object{
 		&rbacv1.Role{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: Controller},
@@ -51,6 +59,7 @@ func leaderElection(namespace string) []client.Object {
 				named,
 				// RBAC sees no name in a create, so it cannot be restricted to one.
 				may("coordination.k8s.io", []string{"leases"}, "create"),
+				secret,
 			},
 		},
 		&rbacv1.RoleBinding{

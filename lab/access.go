@@ -105,32 +105,57 @@ func (l *Lab) startForwarder() (port int, err error) {
 		return 0, fmt.Errorf("listen for the API server: %w", err)
 	}
 	defer listener.Close()
-	file, err := listener.(*net.TCPListener).File()
-	if err != nil {
-		return 0, err
-	}
-	defer file.Close()
 	path, err := l.fabric().netns()
 	if err != nil {
 		return 0, err
 	}
+	if err := l.forward(listener.(*net.TCPListener), path, netip.AddrPortFrom(apiIP4, apiPort).String()); err != nil {
+		return 0, err
+	}
+	port = listener.Addr().(*net.TCPAddr).Port
+	return port, l.writeKubeconfig(l.HostKubeconfig(), "https://127.0.0.1:"+strconv.Itoa(port), adminUser, adminGroup)
+}
+
+// Publish makes a service of the host reachable inside the machine, as long as the
+// lab runs: connections to the address at in there are carried to addr out here.
+// Programs of the lab reach 127.0.0.1 of the host in no other way.
+func (h *Host) Publish(at, addr netip.AddrPort) error {
+	var listener net.Listener
+	err := h.Do(func() (err error) {
+		listener, err = net.Listen("tcp", at.String())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("publish %s on %s: %w", addr, h.name, err)
+	}
+	defer listener.Close()
+	return h.lab.forward(listener.(*net.TCPListener), "/proc/self/ns/net", addr.String())
+}
+
+// forward starts a program that carries the connections of a listener to addr in the
+// network namespace at path. It ends with the lab.
+func (l *Lab) forward(listener *net.TCPListener, path, addr string) error {
+	file, err := listener.File()
+	if err != nil {
+		return err
+	}
+	defer file.Close()
 	cgroup, err := makeCgroup(l.options.Name, "host", false)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	leaf, err := os.Open(cgroup)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer leaf.Close()
-	cmd := exec.Command(l.programs.Path(build.InsideFamily, "inside"), "forward", path, netip.AddrPortFrom(apiIP4, apiPort).String())
+	cmd := exec.Command(l.programs.Path(build.InsideFamily, "inside"), "forward", path, addr)
 	cmd.ExtraFiles = []*os.File{file}
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: int(leaf.Fd())}
 	if err := cmd.Start(); err != nil {
-		return 0, fmt.Errorf("start forwarder: %w", err)
+		return fmt.Errorf("start forwarder: %w", err)
 	}
 	l.machines.Go(func() { _ = cmd.Wait() })
-	port = listener.Addr().(*net.TCPAddr).Port
-	return port, l.writeKubeconfig(l.HostKubeconfig(), "https://127.0.0.1:"+strconv.Itoa(port), adminUser, adminGroup)
+	return nil
 }

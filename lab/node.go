@@ -39,20 +39,23 @@ func (l *Lab) startNodes(ctx context.Context) error {
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	for i := 1; i <= l.options.Nodes; i++ {
-		g.Go(func() error {
-			// The object comes before the kubelet, so that node i surely owns pod
-			// CIDR i and the routes between nodes can be static.
-			_, err := clients.CoreV1().Nodes().Create(gctx, l.nodeObject(i), metav1.CreateOptions{})
-			if err := unlessExists(err); err != nil {
-				return fmt.Errorf("make Node %s: %w", nodeName(i), err)
-			}
-			return l.startNode(gctx, i)
-		})
+		g.Go(func() error { return l.joinNode(gctx, clients, i) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	return l.WaitNodesReady(ctx, l.nodeNames()...)
+}
+
+// joinNode makes the Node object of a booted machine, and starts what runs on it.
+func (l *Lab) joinNode(ctx context.Context, clients kubernetes.Interface, i int) error {
+	// The object comes before the kubelet, so that node i surely owns pod CIDR i and
+	// the routes between nodes can be static.
+	_, err := clients.CoreV1().Nodes().Create(ctx, l.nodeObject(i), metav1.CreateOptions{})
+	if err := unlessExists(err); err != nil {
+		return fmt.Errorf("make Node %s: %w", nodeName(i), err)
+	}
+	return l.startNode(ctx, i)
 }
 
 func (l *Lab) nodeNames() []string {

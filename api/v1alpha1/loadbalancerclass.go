@@ -32,9 +32,12 @@ type LoadBalancerClass struct {
 // LoadBalancerClassSpec says what kind of load balancer the class gives.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.l2) || self.provider == 'L2'",messageExpression="'l2 is set, but provider is ' + self.provider + ': write provider: L2, or take l2 out'",message="l2 is set, but provider is another: write provider: L2, or take l2 out"
+// +kubebuilder:validation:XValidation:rule="!has(self.pools) || self.provider == 'L2'",messageExpression="'pools are set, but provider is ' + self.provider + ': write provider: L2, or take pools out'",message="pools are set, but provider is another: write provider: L2, or take pools out"
+// +kubebuilder:validation:XValidation:rule="!has(self.octavia) || self.provider == 'Octavia'",messageExpression="'octavia is set, but provider is ' + self.provider + ': write provider: Octavia, or take octavia out'",message="octavia is set, but provider is another: write provider: Octavia, or take octavia out"
 type LoadBalancerClassSpec struct {
 	// default makes this the class of Services that name none. Of two defaults the
-	// older one counts.
+	// older one counts. Services that run already stay with the provider that serves
+	// them.
 	//
 	// +optional
 	Default bool `json:"default,omitempty"`
@@ -43,15 +46,16 @@ type LoadBalancerClassSpec struct {
 	//
 	// +required
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self == 'L2'",message="provider must be L2: the other providers are not in this version"
+	// +kubebuilder:validation:XValidation:rule="self in ['L2', 'Octavia']",message="provider must be L2 or Octavia: the other providers are not in this version"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="provider cannot be changed, for it would move every address of the class: create another class"
 
 	// provider is the kind of load balancer. L2 announces addresses by ARP and NDP
-	// from the nodes. It cannot be changed: another provider is another class.
+	// from the nodes; Octavia makes an OpenStack load balancer for each Service. It
+	// cannot be changed: another provider is another class.
 	Provider Provider `json:"provider"`
 
-	// pools, by name, that Services of the class get addresses from. Where it is
-	// empty, every AddressPool serves.
+	// pools, by name, that Services of the class get addresses from; only with
+	// provider L2. Where it is empty, every AddressPool serves.
 	//
 	// +optional
 	// +listType=set
@@ -64,13 +68,23 @@ type LoadBalancerClassSpec struct {
 	//
 	// +optional
 	L2 *L2 `json:"l2,omitempty"`
+
+	// octavia says how the load balancers are made; only with provider Octavia.
+	//
+	// +optional
+	Octavia *Octavia `json:"octavia,omitempty"`
 }
 
 // Provider is a kind of load balancer.
 type Provider string
 
-// ProviderL2 announces addresses by ARP and NDP from the nodes.
-const ProviderL2 Provider = "L2"
+// The providers of this version.
+const (
+	// ProviderL2 announces addresses by ARP and NDP from the nodes.
+	ProviderL2 Provider = "L2"
+	// ProviderOctavia makes an OpenStack load balancer for each Service.
+	ProviderOctavia Provider = "Octavia"
+)
 
 // L2 restricts where the addresses of a class are announced.
 type L2 struct {

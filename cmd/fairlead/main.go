@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -20,6 +21,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := command().ExecuteContext(ctx); err != nil {
+		var code exitCode
+		if errors.As(err, &code) {
+			os.Exit(int(code))
+		}
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
@@ -39,6 +44,7 @@ func command() *cobra.Command {
 	}
 	var cluster clusterFlags
 	cluster.add(root.PersistentFlags())
-	root.AddCommand(controllerCommand(&cluster), speakerCommand(&cluster), statusCommand(&cluster), explainCommand(&cluster))
+	root.AddCommand(controllerCommand(&cluster), speakerCommand(&cluster), statusCommand(&cluster), explainCommand(&cluster),
+		planCommand(&cluster), purgeCommand(&cluster), doctorCommand(&cluster))
 	return root
 }

@@ -33,6 +33,7 @@ func controllerCommand(cluster *clusterFlags) *cobra.Command {
 	}
 	log.add(c)
 	c.Flags().BoolVar(&o.LeaderElection, "leader-elect", true, "agree with other replicas on who works")
+	c.Flags().StringVar(&o.ClusterName, "cluster-name", "kubernetes", "name of this cluster in the names and descriptions of cloud objects, as OCCM's flag of that name")
 	c.Flags().StringVar(&o.Address, "address", ":7472", "serve /metrics, /healthz and /readyz here; 0 is nowhere")
 	return c
 }

@@ -110,7 +110,7 @@ func standard(imported string) bool {
 }
 
 // core holds the nouns and the decisions.
-var core = []string{"internal/lb", "internal/plan"}
+var core = []string{"internal/lb", "internal/plan", "internal/compat/occm"}
 
 var rules = []rule{
 	{
@@ -172,6 +172,27 @@ var rules = []rule{
 		denies: oursBut("internal/relay", "internal/liveness", "internal/lb"),
 		reason: "rim folders meet in the roles: what one needs of another comes in as an lb value",
 		breach: [2]string{"internal/relay", module + "/internal/announce"},
+	},
+	{
+		name:   "cloud knows no other rim",
+		of:     inside("internal/cloud"),
+		denies: oursBut(append(core, "internal/cloud", "internal/version")...),
+		reason: "rim folders meet in the roles: what one needs of another comes in as an lb value",
+		breach: [2]string{"internal/cloud/openstack/access", module + "/internal/kube"},
+	},
+	{
+		name:   "OpenStack stays in its cloud",
+		of:     outside("internal/cloud", "lab", "bench"),
+		denies: func(i string) bool { return strings.HasPrefix(i, "github.com/gophercloud/") },
+		reason: "what the cloud says becomes lb values in internal/cloud; roles and commands hold clients without looking inside",
+		breach: [2]string{"internal/controller", "github.com/gophercloud/gophercloud/v2"},
+	},
+	{
+		name:   "fakes are for tests",
+		of:     outside("internal/cloud/openstack/fake", "internal/cloud/openstack/conformance", "lab", "bench"),
+		denies: oursIn("internal/cloud/openstack/fake", "internal/cloud/openstack/conformance"),
+		reason: "a program that carries a fake cloud could use it by mistake",
+		breach: [2]string{"cmd/fairlead", module + "/internal/cloud/openstack/fake"},
 	},
 	{
 		name: "claims opens no socket",

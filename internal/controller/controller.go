@@ -28,6 +28,9 @@ type Options struct {
 	Namespace string
 	// LeaderElection may be off where there is one replica only.
 	LeaderElection bool
+	// ClusterName is in the names and descriptions of cloud objects: OCCM's
+	// --cluster-name. It need not be unique.
+	ClusterName string
 	// Address that metrics and probes are served on, such as ":7472"; "0" is none.
 	Address string
 	Log     *slog.Logger
@@ -61,11 +64,11 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	if err != nil {
 		return fmt.Errorf("start the controller: %w", err)
 	}
-	observer, err = kube.Observe(ctx, mgr.GetCache(), kube.Services|kube.Pools|kube.Classes|kube.Namespaces|kube.Speakers, lb.Key{})
+	observer, err = kube.Observe(ctx, mgr.GetCache(), kube.AllKinds, lb.Key{})
 	if err != nil {
 		return fmt.Errorf("start the controller: %w", err)
 	}
-	l, err := newLoop(cfg, mgr, observer, o.Log)
+	l, err := newLoop(cfg, mgr, observer, o)
 	if err != nil {
 		return fmt.Errorf("start the controller: %w", err)
 	}
@@ -75,7 +78,8 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	return mgr.Start(ctx)
 }
 
-func newLoop(cfg *rest.Config, mgr manager.Manager, observer *kube.Observer, log *slog.Logger) (*loop, error) {
+func newLoop(cfg *rest.Config, mgr manager.Manager, observer *kube.Observer, o Options) (*loop, error) {
+	log := o.Log
 	services, err := metadata.NewForConfigAndClient(metadata.ConfigFor(cfg), mgr.GetHTTPClient())
 	if err != nil {
 		return nil, err
@@ -92,6 +96,7 @@ func newLoop(cfg *rest.Config, mgr manager.Manager, observer *kube.Observer, log
 		services: writer,
 		events:   events,
 		config:   &configWriter{client: mgr.GetClient(), observer: observer, log: log, kick: make(chan struct{}, 1)},
+		clouds:   newClouds(o.ClusterName, o.Namespace, kube.NewSecrets(core, o.Namespace, log), metrics.Registry, log),
 		figures:  newFigures(metrics.Registry),
 		log:      log,
 	}, nil

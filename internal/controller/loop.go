@@ -18,6 +18,7 @@ type loop struct {
 	services *kube.ServiceWriter
 	events   *kube.Events
 	config   *configWriter
+	clouds   *clouds
 	figures  *figures
 	log      *slog.Logger
 }
@@ -35,6 +36,7 @@ func (l *loop) Start(ctx context.Context) error {
 	g.Go(func() error { return l.services.Run(ctx) })
 	g.Go(func() error { return l.events.Run(ctx) })
 	g.Go(func() error { return l.config.run(ctx) })
+	g.Go(func() error { return l.clouds.run(ctx) })
 	g.Go(func() error { return l.run(ctx) })
 	return g.Wait()
 }
@@ -46,6 +48,8 @@ func (l *loop) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-l.observer.Changed():
+		case <-l.clouds.changed:
+		case <-l.clouds.secrets.Changed():
 		}
 	}
 }
@@ -54,7 +58,9 @@ func (l *loop) run(ctx context.Context) error {
 func (l *loop) step() {
 	started := time.Now()
 	w := l.observer.World()
+	w.Built = l.clouds.want(&w, l.observer.ClusterUID())
 	d := plan.Plan(w)
+	l.clouds.refusals(&w, d.Classes)
 	l.figures.planned(&d, time.Since(started))
 	l.services.Want(statuses(&d))
 	l.config.want(&d)

@@ -121,6 +121,7 @@ func TestTheLoopEndsWithItsContext(t *testing.T) {
 		l := &loop{
 			observer: observer, services: kube.NewServiceWriter(nil, observer, events, log), events: events,
 			config:  &configWriter{client: noClient{}, observer: observer, log: log, kick: make(chan struct{}, 1)},
+			clouds:  newClouds("kubernetes", "fairlead-system", kube.NewSecrets(nil, "fairlead-system", log), nil, log),
 			figures: newFigures(prometheus.NewRegistry()), log: log,
 		}
 		if !l.NeedLeaderElection() {

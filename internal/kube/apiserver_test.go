@@ -90,6 +90,19 @@ func assigned(addresses ...string) ServiceStatus {
 		Condition: Condition{True: true, Reason: ReasonAssigned, Message: strings.Join(addresses, ", ")}}
 }
 
+// inCloud is the status of a Service that a cloud serves; without an id it waits.
+func inCloud(class, id string, addresses ...string) ServiceStatus {
+	s := ServiceStatus{Addresses: addrs(addresses...), Finalizer: true, Cloud: CloudNote{Provider: lb.ProviderOctavia, Class: class, ID: id, AnnotatedID: id},
+		Condition: Condition{True: true, Reason: ReasonAssigned, Message: strings.Join(addresses, ", ")}}
+	if id == "" {
+		s.Condition = Condition{Reason: string(lb.Building), Message: "wait"}
+	}
+	if len(addresses) > 0 {
+		s.Cloud.AnnotatedAddress = addresses[0]
+	}
+	return s
+}
+
 // refused is the status of a Service without an address.
 func refused() ServiceStatus {
 	return ServiceStatus{Condition: Condition{Reason: string(lb.PoolExhausted), Message: "none is free"}}

@@ -16,8 +16,12 @@ func ClassFrom(c *v1alpha1.LoadBalancerClass) lb.Class {
 		Provider: lb.Provider(c.Spec.Provider),
 		Pools:    c.Spec.Pools,
 	}
-	if out.Provider != lb.ProviderL2 {
-		out.Problem = lb.Refuse(lb.UnknownProvider, "write L2", "spec.provider of LoadBalancerClass %q: this version has no provider %q", c.Name, c.Spec.Provider)
+	switch {
+	case out.Provider.Cloud():
+		out.Octavia, out.Problem = octaviaFrom(c)
+		return out
+	case out.Provider != lb.ProviderL2:
+		out.Problem = lb.Refuse(lb.UnknownProvider, "write L2 or Octavia", "spec.provider of LoadBalancerClass %q: this version has no provider %q", c.Name, c.Spec.Provider)
 		return out
 	}
 	if c.Spec.L2 == nil {

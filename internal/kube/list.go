@@ -13,7 +13,8 @@ import (
 	"fairlead.dev/fairlead/internal/lb"
 )
 
-// List reads the world once, with seven list calls and no watch.
+// List reads the world once, with seven list calls and no watch. What clouds have
+// built is what the controller wrote of it last: nobody asks the clouds.
 func List(ctx context.Context, c client.Reader, speakers lb.Key) (lb.World, error) {
 	o := newObserver(speakers)
 	for _, err := range []error{
@@ -29,6 +30,7 @@ func List(ctx context.Context, c client.Reader, speakers lb.Key) (lb.World, erro
 			return lb.World{}, err
 		}
 	}
+	o.built = o.builtAsWritten()
 	return o.World(), nil
 }
 

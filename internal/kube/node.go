@@ -1,6 +1,9 @@
 package kube
 
 import (
+	"net/netip"
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"fairlead.dev/fairlead/internal/lb"
@@ -17,6 +20,12 @@ func NodeFrom(n *corev1.Node) lb.Node {
 			out.NetworkUnavailable = c.Status == corev1.ConditionTrue
 		}
 	}
+	for _, a := range n.Status.Addresses {
+		if addr, err := netip.ParseAddr(a.Address); err == nil && a.Type == corev1.NodeInternalIP {
+			out.Addresses = append(out.Addresses, addr.Unmap())
+		}
+	}
+	out.ServerID = serverID(n.Spec.ProviderID)
 	_, out.Excluded = n.Labels[corev1.LabelNodeExcludeBalancers]
 	for _, t := range n.Spec.Taints {
 		if t.Key == corev1.TaintNodeOutOfService {
@@ -24,6 +33,20 @@ func NodeFrom(n *corev1.Node) lb.Node {
 		}
 	}
 	return out
+}
+
+// serverID is the OpenStack server in a provider ID: openstack:///ID, or
+// openstack://REGION/ID as OCCM writes it with OS_CCM_REGIONAL.
+func serverID(providerID string) string {
+	rest, ok := strings.CutPrefix(providerID, "openstack://")
+	if !ok {
+		return ""
+	}
+	_, id, _ := strings.Cut(rest, "/")
+	if strings.Contains(id, "/") {
+		return ""
+	}
+	return id
 }
 
 // NamespaceFrom reads a Namespace.

@@ -60,6 +60,17 @@ func TestEndpointsOfSeveralSlicesAreOneSortedList(t *testing.T) {
 	o := newObserver(lb.Key{})
 	key := lb.Key{Namespace: "default", Name: "web"}
 	nodes := func() []string { return o.endpoints.rows[key].Nodes }
+	local := func(policy corev1.ServiceExternalTrafficPolicy) {
+		o.setService(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web", UID: "u"}, Spec: corev1.ServiceSpec{ExternalTrafficPolicy: policy}})
+	}
+	local(corev1.ServiceExternalTrafficPolicyCluster)
+	if o.setSlice(sliceOf("web", "4", endpoint("n4", nil, nil, nil))) || !slices.Equal(nodes(), []string{"n4"}) {
+		t.Errorf("where a Service without Local traffic is served is a change, or is lost: %v", nodes())
+	}
+	if o.removeSlice(sliceOf("web", "4")) {
+		t.Error("that it is served nowhere is a change")
+	}
+	local(corev1.ServiceExternalTrafficPolicyLocal)
 	if !o.setSlice(sliceOf("web", "4", endpoint("n3", nil, nil, nil), endpoint("n1", nil, nil, nil), endpoint("n3", nil, nil, nil))) {
 		t.Error("the first slice is no change")
 	}
@@ -108,8 +119,16 @@ func TestANodeIsReadFromItsConditionsLabelsAndTaints(t *testing.T) {
 		{"without network", node(func(n *corev1.Node) {
 			n.Status.Conditions = append(n.Status.Conditions, corev1.NodeCondition{Type: corev1.NodeNetworkUnavailable, Status: corev1.ConditionTrue})
 		}), lb.Node{Name: "n1", Labels: labels, Alive: true, NetworkUnavailable: true}},
+		{"with addresses of both families", node(func(n *corev1.Node) {
+			n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeHostName, Address: "10.0.0.9"}, {Type: corev1.NodeInternalIP, Address: "fd00::1"},
+				{Type: corev1.NodeExternalIP, Address: "203.0.113.1"}, {Type: corev1.NodeInternalIP, Address: "10.0.0.1"}, {Type: corev1.NodeInternalIP, Address: "n1"}}
+		}), lb.Node{Name: "n1", Labels: labels, Alive: true, Addresses: addrs("fd00::1", "10.0.0.1")}},
+		{"a server", node(func(n *corev1.Node) { n.Spec.ProviderID = "openstack:///6e7f0a3c" }), lb.Node{Name: "n1", Labels: labels, Alive: true, ServerID: "6e7f0a3c"}},
+		{"a server of a region", node(func(n *corev1.Node) { n.Spec.ProviderID = "openstack://west-1/6e7f0a3c" }), lb.Node{Name: "n1", Labels: labels, Alive: true, ServerID: "6e7f0a3c"}},
+		{"a server of another cloud", node(func(n *corev1.Node) { n.Spec.ProviderID = "aws:///eu-west-1a/i-1" }), lb.Node{Name: "n1", Labels: labels, Alive: true}},
+		{"a server that cannot be read", node(func(n *corev1.Node) { n.Spec.ProviderID = "openstack://a/b/c" }), lb.Node{Name: "n1", Labels: labels, Alive: true}},
 	} {
-		if diff := cmp.Diff(c.want, NodeFrom(c.node)); diff != "" {
+		if diff := cmp.Diff(c.want, NodeFrom(c.node), compareAddrs); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
 	}

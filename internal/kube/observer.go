@@ -58,6 +58,8 @@ type Observer struct {
 	slices     map[lb.Key]map[string]slice
 	endpoints  table[lb.Key, lb.Endpoints]
 	speaking   table[string, lb.Speaker]
+	built      []lb.Built
+	clusterUID string
 }
 
 // Observe starts watching the kinds. speakers is the key of the speakers' headless
@@ -142,12 +144,7 @@ func watch[T client.Object](example T, set, remove func(T) bool) func(context.Co
 	}
 }
 
-func (o *Observer) signal() {
-	select {
-	case o.changed <- struct{}{}:
-	default:
-	}
-}
+func (o *Observer) signal() { poke(o.changed) }
 
 // Changed fires after the world changed; several changes may fire once.
 func (o *Observer) Changed() <-chan struct{} { return o.changed }
@@ -187,6 +184,7 @@ func (o *Observer) World() lb.World {
 		Nodes:      o.livingNodes(),
 		Endpoints:  o.endpoints.list(),
 		Speakers:   o.speaking.list(),
+		Built:      slices.Clone(o.built),
 	}
 }
 
@@ -276,6 +274,9 @@ func (o *Observer) removeClass(c *v1alpha1.LoadBalancerClass) bool {
 }
 
 func (o *Observer) setNamespace(n *corev1.Namespace) bool {
+	if n.Name == metav1.NamespaceSystem {
+		o.clusterUID = string(n.UID)
+	}
 	return o.namespaces.set(n.Name, NamespaceFrom(n))
 }
 
@@ -292,7 +293,14 @@ func (o *Observer) setSlice(s *discoveryv1.EndpointSlice) bool {
 	}
 	o.slices[seen.service][s.Name] = seen
 	changed := o.endpoints.set(seen.service, endpointsOf(seen.service, o.slices[seen.service]))
-	return changed || seen.service == o.speakers
+	return changed && o.followed(seen.service) || seen.service == o.speakers
+}
+
+// followed tells whether a decision may depend on where a Service's endpoints are: in
+// a big cluster they change all the time.
+func (o *Observer) followed(service lb.Key) bool {
+	r := o.services.rows[service]
+	return r != nil && r.service.Local
 }
 
 func (o *Observer) removeSlice(s *discoveryv1.EndpointSlice) bool {
@@ -300,10 +308,10 @@ func (o *Observer) removeSlice(s *discoveryv1.EndpointSlice) bool {
 	delete(o.slices[service], s.Name)
 	if len(o.slices[service]) == 0 {
 		delete(o.slices, service)
-		return o.endpoints.remove(service)
+		return o.endpoints.remove(service) && o.followed(service) || service == o.speakers
 	}
 	changed := o.endpoints.set(service, endpointsOf(service, o.slices[service]))
-	return changed || service == o.speakers
+	return changed && o.followed(service) || service == o.speakers
 }
 
 func (o *Observer) setSpeaker(s *v1alpha1.Speaker) bool {

@@ -29,6 +29,13 @@ func patientInformer(lw cache.ListerWatcher, example runtime.Object, resync time
 // the API server itself answers, also an error, is passed on.
 type patient struct{ cache.ListerWatcherWithContext }
 
+// IsWatchListSemanticsUnSupported passes on what the client says of itself: that of
+// tests sends no bookmark, which a reflector would wait for.
+func (p patient) IsWatchListSemanticsUnSupported() bool {
+	c, says := p.ListerWatcherWithContext.(interface{ IsWatchListSemanticsUnSupported() bool })
+	return says && c.IsWatchListSemanticsUnSupported()
+}
+
 func (p patient) List(o metav1.ListOptions) (runtime.Object, error) {
 	return p.ListWithContext(context.Background(), o)
 }

@@ -110,7 +110,11 @@ func TestAClassThatCannotBeReadSaysWhereAndWhatToWrite(t *testing.T) {
 		reason lb.Reason
 		parts  []string
 	}{
-		{v1alpha1.LoadBalancerClassSpec{Provider: "Octopus"}, lb.UnknownProvider, []string{"spec.provider", `"public"`, `"Octopus"`, "write L2"}},
+		{v1alpha1.LoadBalancerClassSpec{Provider: "Octopus"}, lb.UnknownProvider, []string{"spec.provider", `"public"`, `"Octopus"`, "write L2 or Octavia"}},
+		{v1alpha1.LoadBalancerClassSpec{Provider: "Octavia", Octavia: &v1alpha1.Octavia{Monitor: &v1alpha1.Monitor{Timeout: "3"}}}, lb.BadOption,
+			[]string{"spec.octavia.monitor", `"public"`, `timeout "3"`, "write it as 5s"}},
+		{v1alpha1.LoadBalancerClassSpec{Provider: "Octavia", Octavia: &v1alpha1.Octavia{NodeSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Like"}}}}},
+			lb.BadSelector, []string{"spec.octavia.nodeSelector", `"public"`, "kubectl explain"}},
 		{v1alpha1.LoadBalancerClassSpec{Provider: "L2", L2: &v1alpha1.L2{Interfaces: []string{"eth0", "["}}}, lb.BadSelector,
 			[]string{"spec.l2.interfaces[1]", `"public"`, `"["`, `write a name ("eth0")`}},
 		{v1alpha1.LoadBalancerClassSpec{Provider: "L2", L2: &v1alpha1.L2{NodeSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Like"}}}}},

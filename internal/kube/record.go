@@ -33,6 +33,8 @@ type record struct {
 	// next one is sent whole, and until it is confirmed doubt may be there.
 	unsure int
 	doubt  []netip.Addr
+	// letGo tells that an unsure write took the finalizer off, or our note of a cloud.
+	letGo bool
 }
 
 // observe takes an event in and tells whether a decision may depend on it.
@@ -46,29 +48,54 @@ func (r *record) observe(e record) (changed bool) {
 		changed = r.settle(r.seen)
 	}
 	// The event's spec counts; its status only as far as it got into ours.
-	e.service.Held, e.service.Marked = r.service.Held, r.service.Marked
-	changed = changed || !reflect.DeepEqual(r.service, e.service)
+	before := r.service
 	r.service = e.service
-	return changed
+	r.derive()
+	if before.CloudClass == "" && r.service.CloudClass == "" && r.service.Marked {
+		before.Finalized = r.service.Finalized // no decision on what nodes announce depends on it
+	}
+	return changed || !reflect.DeepEqual(before, r.service)
 }
 
 // recognise settles an unsure write that was seen to be done. After two it is not
 // known which of them comes last.
 func (r *record) recognise() {
 	if r.unsure == 1 && !r.writing && r.seen.Equal(r.status) {
-		r.unsure, r.doubt = 0, nil
+		r.unsure, r.doubt, r.letGo = 0, nil, false
 	}
 }
 
 // settle makes decisions count on s, and tells whether they did not before.
 func (r *record) settle(s ServiceStatus) (changed bool) {
+	before := r.service
 	changed = !r.status.Equal(s)
 	r.status = s
-	r.service.Held = s.Addresses
+	r.derive()
+	cloud := before.CloudClass != "" || r.service.CloudClass != ""
+	return changed || cloud && (before.Finalized != r.service.Finalized || before.CloudClass != r.service.CloudClass)
+}
+
+// derive makes the Service say what decisions count on.
+func (r *record) derive() {
+	s := &r.service
+	s.Held, s.Hostname, s.Proxy = r.status.Addresses, r.status.Hostname, r.status.Proxy
+	pending := r.writing || r.unsure > 0
 	// While a release is on its way, or nobody knows of it, the Service still carries
 	// our traces: a plan that forgot it would leave them there for good.
-	r.service.Marked = s.Condition.Reason != "" || r.writing || r.unsure > 0
-	return changed
+	s.Marked = r.status.Condition.Reason != "" || pending
+	s.CloudClass = r.status.Cloud.Class
+	if s.CloudClass == "" && pending {
+		s.CloudClass = r.seen.Cloud.Class
+	}
+	// What is made in a cloud is found again only by the finalizer and the note. They
+	// count once they were seen or confirmed, and no longer when they may be gone.
+	s.Finalized = r.seen.Finalizer && !r.letGo && !r.letsGo()
+}
+
+// letsGo tells whether what decisions count on has no finalizer, or another note,
+// than was seen.
+func (r *record) letsGo() bool {
+	return !r.status.Finalizer || r.status.Cloud.Class != r.seen.Cloud.Class
 }
 
 // assume counts a status as written, from when it is sent.
@@ -80,7 +107,7 @@ func (r *record) assume(s ServiceStatus) {
 // confirm tells the version that the assumed status was written as, gone if it
 // ended the Service, and is true when an event has shown that it did not stay.
 func (r *record) confirm(version uint64) (changed bool) {
-	r.writing, r.unsure, r.doubt = false, 0, nil
+	r.writing, r.unsure, r.doubt, r.letGo = false, 0, nil, false
 	if r.version >= version {
 		// No later event needs to come: a write that changes nothing has the version
 		// of the write before it.
@@ -105,6 +132,7 @@ func (r *record) revert() {
 func (r *record) lose() {
 	r.writing = false
 	r.unsure++
+	r.letGo = r.letGo || r.letsGo()
 	for _, a := range r.status.Addresses {
 		if !slices.Contains(r.doubt, a) {
 			r.doubt = append(r.doubt, a)
@@ -119,7 +147,7 @@ func (r *record) abandon() {
 	if r.writing {
 		return
 	}
-	r.unsure, r.doubt = 0, nil
+	r.unsure, r.doubt, r.letGo = 0, nil, false
 	r.settle(r.seen)
 }
 

@@ -54,14 +54,14 @@ func (c *correspondence) begin(want ServiceStatus) bool {
 	}
 	base := from.status
 	if from.unsure {
-		base = want.unlike()
+		base = from.want.unlike(from.status)
 	}
-	patch, err := base.patch(want, from.uid, metav1.Now().Time)
+	patch, err := base.patch(from.want, from.uid, metav1.Now().Time)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	c.sent, c.applied = patch, false
-	c.sending = append(c.sending, want)
+	c.sending = append(c.sending, from.want)
 	return true
 }
 
@@ -133,7 +133,7 @@ func (c *correspondence) finish(want ServiceStatus) {
 			c.deliver()
 		}
 	}
-	if got := StatusFrom(c.server.service); !got.Equal(want) || c.begin(want) {
+	if got := StatusFrom(c.server.service); !got.says(want) || c.begin(want) {
 		c.t.Fatalf("at rest the Service says\n%+v, the observer thinks\n%+v, it should say\n%+v", got, c.record().status, want)
 	}
 }
@@ -301,6 +301,67 @@ func TestAServiceCountsAsOursUntilItsReleaseIsConfirmed(t *testing.T) {
 	marked(false, "it is confirmed")
 }
 
+func TestAServiceCountsAsFinalizedFromTheAnswerToTheReleaseOfIt(t *testing.T) {
+	c := correspond(t)
+	counts := func(finalized bool, class, when string) {
+		t.Helper()
+		if s := c.record().service; s.Finalized != finalized || s.CloudClass != class {
+			t.Errorf("%s: finalized %v for class %q, want %v for %q", when, s.Finalized, s.CloudClass, finalized, class)
+		}
+	}
+	c.begin(inCloud("public", ""))
+	counts(false, "public", "the first write is on its way")
+	c.apply()
+	counts(false, "public", "it is done, but there is no answer yet")
+	c.answer()
+	counts(true, "public", "it is confirmed")
+	c.news(true)
+	c.deliver()
+	counts(true, "public", "it is seen")
+	c.news(false)
+	c.begin(inCloud("public", "lb-1", "192.0.2.1"))
+	counts(true, "public", "another write is on its way")
+	c.loseAnswer()
+	counts(true, "public", "its answer is lost")
+	c.begin(ServiceStatus{})
+	counts(false, "public", "the release is on its way")
+	c.refuse()
+	counts(false, "public", "the release was refused, but the write before is unsure still")
+	c.finish(inCloud("public", "lb-1", "192.0.2.1"))
+	counts(true, "public", "it is wanted again")
+	c.begin(ServiceStatus{})
+	c.loseAnswer()
+	counts(false, "public", "nobody knows of the release")
+	c.begin(inCloud("public", ""))
+	counts(false, "public", "it is wanted again, but nobody knows of the release")
+	c.apply()
+	c.answer()
+	counts(true, "public", "finalizer and note are confirmed again")
+	c.begin(ServiceStatus{})
+	c.apply()
+	c.answer()
+	counts(false, "", "the release is confirmed")
+	c.news(true)
+}
+
+func TestAFinalizerOfOthersLetsNoDriverLooseBeforeTheNote(t *testing.T) {
+	c := correspond(t)
+	c.meddle(func(s *corev1.Service) { s.Finalizers = append(s.Finalizers, Finalizer) })
+	c.deliver()
+	if s := c.record().service; !s.Finalized {
+		t.Error("the finalizer is not seen")
+	}
+	c.begin(inCloud("public", ""))
+	if s := c.record().service; s.Finalized {
+		t.Error("the note is on its way, and the Service counts as finalized")
+	}
+	c.apply()
+	c.answer()
+	if s := c.record().service; !s.Finalized {
+		t.Error("finalizer and note are confirmed, and the Service does not count as finalized")
+	}
+}
+
 func TestTheEndOfAServiceIsNotWrittenAgain(t *testing.T) {
 	c := correspond(t)
 	c.begin(assigned("192.0.2.1"))
@@ -409,7 +470,8 @@ func TestNoInterleavingWithMeddlersLosesTrackOfAService(t *testing.T) {
 
 func interleave(rt *rapid.T, meddlers bool) {
 	c := correspond(rt)
-	status := rapid.SampledFrom([]ServiceStatus{{}, refused(), assigned("192.0.2.1"), assigned("192.0.2.2"), assigned("192.0.2.1", "fd00::1")})
+	status := rapid.SampledFrom([]ServiceStatus{{}, refused(), assigned("192.0.2.1"), assigned("192.0.2.2"), assigned("192.0.2.1", "fd00::1"),
+		inCloud("public", ""), inCloud("public", "lb-1", "192.0.2.1"), inCloud("public", "lb-2", "192.0.2.2"), inCloud("other", "")})
 	actions := map[string]func(*rapid.T){
 		"begin": func(rt *rapid.T) {
 			if c.sent != nil {
@@ -464,6 +526,7 @@ func interleave(rt *rapid.T, meddlers bool) {
 			if StatusFrom(c.server.service).Condition.Reason != "" && !c.record().service.Marked {
 				rt.Fatal("the Service carries our condition and does not count as marked")
 			}
+			c.checkCloud(rt)
 			for _, a := range StatusFrom(c.server.service).Addresses {
 				if !slices.Contains(c.record().shown(), a) {
 					rt.Fatalf("the API server shows %s, the observer %v", a, c.record().shown())
@@ -482,12 +545,27 @@ func interleave(rt *rapid.T, meddlers bool) {
 				if rapid.Bool().Draw(rt, "all") {
 					s.Status.Conditions, s.Finalizers = nil, nil
 				}
+				if rapid.Bool().Draw(rt, "annotates") {
+					metav1.SetMetaDataAnnotation(&s.ObjectMeta, AnnotationLoadBalancerID, rapid.SampledFrom([]string{"lb-1", "mine"}).Draw(rt, "id"))
+				}
 			})
 		}
 	}
 	rt.Repeat(actions)
 	c.lost = nil
 	c.finish(status.Draw(rt, "at last"))
+}
+
+// checkCloud: a driver is let loose only while the API server holds on to the Service
+// for it, and what it may have made is not forgotten.
+func (c *correspondence) checkCloud(rt *rapid.T) {
+	r, there := c.record(), StatusFrom(c.server.service)
+	if s := r.service; s.Finalized && (!there.Finalizer || s.CloudClass != "" && there.Cloud.Class == "") {
+		rt.Fatalf("the Service counts as finalized for class %q; the API server says %+v", s.CloudClass, there)
+	}
+	if pending := r.writing || r.unsure > 0; !pending && r.service.CloudClass != there.Cloud.Class {
+		rt.Fatalf("the Service counts as of class %q; the API server says %+v", r.service.CloudClass, there)
+	}
 }
 
 // checkHeld: what counts as held is what the API server said at the last confirmed

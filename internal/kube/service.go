@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -19,6 +20,19 @@ const (
 	AnnotationPool = "fairlead.dev/pool"
 	// AnnotationSharingKey lets Services with the same key share an address.
 	AnnotationSharingKey = "fairlead.dev/sharing-key"
+)
+
+// Annotations that OCCM (kubernetes/cloud-provider-openstack) writes on a Service, and
+// that people and scripts read: which load balancer it has, and its address. The first
+// may also ask for one.
+const (
+	AnnotationLoadBalancerID      = openStackPrefix + "load-balancer-id"
+	AnnotationLoadBalancerAddress = openStackPrefix + "load-balancer-address"
+)
+
+const (
+	ourPrefix       = "fairlead.dev/"
+	openStackPrefix = "loadbalancer.openstack.org/"
 )
 
 // ConditionReady is the type of the condition that a Service of ours carries. It
@@ -42,9 +56,14 @@ func ServiceFrom(s *corev1.Service) lb.Service {
 		Local:        s.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
 		Selector:     labels.Set(s.Spec.Selector).String(),
 		Request:      requestFrom(s),
-		Held:         heldBy(s),
-		Marked:       slices.ContainsFunc(s.Status.Conditions, isReady),
+		Annotations:  balancing(s.Annotations),
+		Affinity:     affinityOf(s),
 	}
+	out.HealthCheckNodePort = uint16(s.Spec.HealthCheckNodePort)
+	status := StatusFrom(s)
+	out.Held, out.Hostname, out.Proxy = status.Addresses, status.Hostname, status.Proxy
+	out.Marked = slices.ContainsFunc(s.Status.Conditions, isReady)
+	out.Finalized, out.CloudClass = status.Finalizer, status.Cloud.Class
 	if s.Spec.LoadBalancerClass != nil {
 		out.Class = *s.Spec.LoadBalancerClass
 	}
@@ -58,8 +77,61 @@ func ServiceFrom(s *corev1.Service) lb.Service {
 	}
 	for _, p := range s.Spec.Ports {
 		out.Ports = append(out.Ports, lb.Port{Protocol: string(p.Protocol), Number: uint16(p.Port)})
+		out.NodePorts = append(out.NodePorts, uint16(p.NodePort))
+	}
+	var problem *lb.Refusal
+	if out.SourceRanges, problem = sourceRangesOf(s); out.Request.Problem == nil {
+		out.Request.Problem = problem
 	}
 	return out
+}
+
+// balancing are the annotations that say how a load balancer is made. The others are
+// left out: they may be long, and an edit of them is no news.
+func balancing(annotations map[string]string) map[string]string {
+	var out map[string]string
+	for key, value := range annotations {
+		if !strings.HasPrefix(key, ourPrefix) && !strings.HasPrefix(key, openStackPrefix) && !slices.Contains(otherAnnotations, key) {
+			continue
+		}
+		if out == nil {
+			out = make(map[string]string)
+		}
+		out[key] = value
+	}
+	return out
+}
+
+var otherAnnotations = []string{
+	"service.beta.kubernetes.io/openstack-internal-load-balancer",
+	"service.beta.kubernetes.io/load-balancer-source-ranges",
+}
+
+// affinityOf is how long a client stays at one endpoint. The API server fills the
+// time in; 3 hours is its default (DefaultClientIPServiceAffinitySeconds).
+func affinityOf(s *corev1.Service) time.Duration {
+	if s.Spec.SessionAffinity != corev1.ServiceAffinityClientIP {
+		return 0
+	}
+	if c := s.Spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
+		return time.Duration(*c.ClientIP.TimeoutSeconds) * time.Second
+	}
+	return time.Duration(corev1.DefaultClientIPServiceAffinitySeconds) * time.Second
+}
+
+// sourceRangesOf reads spec.loadBalancerSourceRanges. One that cannot be read is no
+// reason to let everybody in, so nothing is decided from the rest.
+func sourceRangesOf(s *corev1.Service) ([]netip.Prefix, *lb.Refusal) {
+	var out []netip.Prefix
+	for i, text := range s.Spec.LoadBalancerSourceRanges {
+		prefix, err := netip.ParsePrefix(strings.TrimSpace(text))
+		if err != nil {
+			return nil, lb.Refuse(lb.BadRequest, "write it as 192.0.2.0/24 or fd00:1::/64",
+				"spec.loadBalancerSourceRanges[%d]: %q is not a CIDR", i, text)
+		}
+		out = append(out, prefix.Masked())
+	}
+	return out, nil
 }
 
 func heldBy(s *corev1.Service) []netip.Addr {

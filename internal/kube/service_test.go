@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,7 +15,7 @@ import (
 	"fairlead.dev/fairlead/internal/lb"
 )
 
-var compareAddrs = cmp.Options{cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()}
+var compareAddrs = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmpopts.EquateEmpty()}
 
 func TestAServiceIsReadAsFarAsBalancingItDependsOnIt(t *testing.T) {
 	created := metav1.NewTime(noon)
@@ -27,7 +28,7 @@ func TestAServiceIsReadAsFarAsBalancingItDependsOnIt(t *testing.T) {
 			Type: corev1.ServiceTypeLoadBalancer, LoadBalancerClass: &class, IPFamilyPolicy: &dual,
 			ClusterIPs: []string{"fd97::1", "10.97.0.1"}, ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal,
 			Selector: map[string]string{"b": "2", "a": "1"},
-			Ports:    []corev1.ServicePort{{Protocol: corev1.ProtocolTCP, Port: 80}, {Protocol: corev1.ProtocolUDP, Port: 53}},
+			Ports:    []corev1.ServicePort{{Protocol: corev1.ProtocolTCP, Port: 80, NodePort: 30080}, {Protocol: corev1.ProtocolUDP, Port: 53}},
 		},
 		Status: corev1.ServiceStatus{
 			Conditions:   []metav1.Condition{{Type: ConditionReady, Reason: ReasonAssigned, Status: metav1.ConditionTrue}},
@@ -38,7 +39,8 @@ func TestAServiceIsReadAsFarAsBalancingItDependsOnIt(t *testing.T) {
 		Key: lb.Key{Namespace: "shop", Name: "web"}, UID: "u", Created: noon, LoadBalancer: true, Deleting: true, Class: class,
 		Labels: map[string]string{"app": "web"}, Families: []lb.Family{lb.IPv6, lb.IPv4}, AllFamilies: true,
 		Ports: []lb.Port{{Protocol: "TCP", Number: 80}, {Protocol: "UDP", Number: 53}}, Local: true, Selector: "a=1,b=2",
-		Request: lb.Request{SharingKey: "k"}, Held: addrs("fd00::1", "192.0.2.1"), Marked: true,
+		Request: lb.Request{SharingKey: "k"}, Annotations: map[string]string{AnnotationSharingKey: "k"}, NodePorts: []uint16{30080, 0},
+		Held: addrs("fd00::1", "192.0.2.1"), Marked: true, Finalized: true,
 	}
 	if diff := cmp.Diff(want, ServiceFrom(full), compareAddrs); diff != "" {
 		t.Errorf("a Service with everything (-want +got):\n%s", diff)
@@ -57,6 +59,62 @@ func TestAServiceIsReadAsFarAsBalancingItDependsOnIt(t *testing.T) {
 		if got := ServiceFrom(s); got.AllFamilies != all || len(got.Families) != 2 {
 			t.Errorf("%s: AllFamilies %v, families %v", policy, got.AllFamilies, got.Families)
 		}
+	}
+}
+
+func TestWhatACloudDependsOnIsRead(t *testing.T) {
+	proxy := corev1.LoadBalancerIPModeProxy
+	s := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Finalizers: []string{Finalizer}, Annotations: map[string]string{
+			"loadbalancer.openstack.org/flavor-id": "f", "service.beta.kubernetes.io/openstack-internal-load-balancer": "true",
+			"service.beta.kubernetes.io/load-balancer-source-ranges": "10.0.0.0/8", "fairlead.dev/pool": "lan",
+			"service.beta.kubernetes.io/aws-load-balancer-type": "nlb", "kubectl.kubernetes.io/last-applied-configuration": "{}",
+		}},
+		Spec: corev1.ServiceSpec{
+			Type: corev1.ServiceTypeLoadBalancer, SessionAffinity: corev1.ServiceAffinityClientIP, HealthCheckNodePort: 31000,
+			LoadBalancerSourceRanges: []string{" 192.0.2.9/24 ", "fd00::/64"},
+			Ports:                    []corev1.ServicePort{{Protocol: corev1.ProtocolTCP, Port: 80, NodePort: 30080}, {Protocol: corev1.ProtocolTCP, Port: 81}},
+		},
+		Status: corev1.ServiceStatus{
+			Conditions:   []metav1.Condition{{Type: ConditionCloud, Status: metav1.ConditionTrue, Reason: "Octavia", Message: "edge.v6/lb-1"}},
+			LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: "203.0.113.1", IPMode: &proxy}}},
+		},
+	}
+	want := lb.Service{
+		LoadBalancer: true, Affinity: 3 * time.Hour, HealthCheckNodePort: 31000, Finalized: true, CloudClass: "edge.v6", Proxy: true,
+		Held: addrs("203.0.113.1"), Ports: []lb.Port{{Protocol: "TCP", Number: 80}, {Protocol: "TCP", Number: 81}}, NodePorts: []uint16{30080, 0},
+		SourceRanges: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("fd00::/64")},
+		Request:      lb.Request{Pool: "lan"},
+		Annotations: map[string]string{
+			"loadbalancer.openstack.org/flavor-id": "f", "service.beta.kubernetes.io/openstack-internal-load-balancer": "true",
+			"service.beta.kubernetes.io/load-balancer-source-ranges": "10.0.0.0/8", "fairlead.dev/pool": "lan",
+		},
+	}
+	if diff := cmp.Diff(want, ServiceFrom(s), compareAddrs); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+
+	s.Spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: new(int32(60))}}
+	if got := ServiceFrom(s).Affinity; got != time.Minute {
+		t.Errorf("affinity of a minute is %v", got)
+	}
+	s.Spec.SessionAffinity = corev1.ServiceAffinityNone
+	if got := ServiceFrom(s).Affinity; got != 0 {
+		t.Errorf("no affinity is %v", got)
+	}
+	s.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{Hostname: "lb.example.com"}}
+	if got := ServiceFrom(s); got.Hostname != "lb.example.com" || got.Held != nil || got.Proxy {
+		t.Errorf("a name is read as %q, %v, %v", got.Hostname, got.Held, got.Proxy)
+	}
+	s.Spec.LoadBalancerSourceRanges = []string{"192.0.2.0/24", "192.0.2.1"}
+	got := ServiceFrom(s)
+	const says = `spec.loadBalancerSourceRanges[1]: "192.0.2.1" is not a CIDR: write it as 192.0.2.0/24 or fd00:1::/64`
+	if p := got.Request.Problem; got.SourceRanges != nil || p == nil || p.Reason != lb.BadRequest || p.Message() != says {
+		t.Errorf("a bad range is read as %v, %+v", got.SourceRanges, p)
+	}
+	s.Annotations[AnnotationAddresses] = "web"
+	if p := ServiceFrom(s).Request.Problem; p == nil || !strings.Contains(p.Message(), AnnotationAddresses) {
+		t.Errorf("of two problems, the first is not told: %+v", p)
 	}
 }
 

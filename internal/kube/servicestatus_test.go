@@ -38,6 +38,23 @@ func TestAStatusIsWrittenAsOnePatch(t *testing.T) {
 		{"a refusal is a condition only", ServiceStatus{}, refused(),
 			`{"metadata":{"uid":"u"},"status":{"conditions":[{"lastTransitionTime":"2026-06-01T12:00:00Z","message":"none is free",` +
 				`"reason":"PoolExhausted","status":"False","type":"fairlead.dev/Ready"}]}}`},
+		{"a cloud's load balancer waits for finalizer and note", ServiceStatus{}, inCloud("public", ""),
+			`{"metadata":{"finalizers":["service.kubernetes.io/load-balancer-cleanup"],"uid":"u"},"status":{"conditions":[` +
+				`{"lastTransitionTime":"2026-06-01T12:00:00Z","message":"wait","reason":"Building","status":"False","type":"fairlead.dev/Ready"},` +
+				`{"lastTransitionTime":"2026-06-01T12:00:00Z","message":"public/","reason":"Octavia","status":"True","type":"fairlead.dev/Cloud"}]}}`},
+		{"then its address comes with OCCM's annotations", inCloud("public", ""), inCloud("public", "lb-1", "192.0.2.1"),
+			`{"metadata":{"annotations":{"loadbalancer.openstack.org/load-balancer-address":"192.0.2.1","loadbalancer.openstack.org/load-balancer-id":"lb-1"},"uid":"u"},` +
+				`"status":{"conditions":[{"lastTransitionTime":"2026-06-01T12:00:00Z","message":"192.0.2.1",` + ready + `,` +
+				`{"message":"public/lb-1","reason":"Octavia","status":"True","type":"fairlead.dev/Cloud"}],` +
+				`"loadBalancer":{"ingress":[{"ip":"192.0.2.1","ipMode":"VIP"}]}}}`},
+		{"and they go with it", inCloud("public", "lb-1", "192.0.2.1"), ServiceStatus{},
+			`{"metadata":{"$deleteFromPrimitiveList/finalizers":["service.kubernetes.io/load-balancer-cleanup"],` +
+				`"annotations":{"loadbalancer.openstack.org/load-balancer-address":null,"loadbalancer.openstack.org/load-balancer-id":null},"uid":"u"},` +
+				`"status":{"conditions":[{"$patch":"delete","type":"fairlead.dev/Ready"},{"$patch":"delete","type":"fairlead.dev/Cloud"}],"loadBalancer":{"ingress":null}}}`},
+		{"a name is shown instead of addresses", inCloud("public", "lb-1", "192.0.2.1"), named("lb.example.com"),
+			`{"metadata":{"uid":"u"},"status":{"loadBalancer":{"ingress":[{"hostname":"lb.example.com"}]}}}`},
+		{"with PROXY protocol the mode is another", inCloud("public", "lb-1", "192.0.2.1"), proxied(),
+			`{"metadata":{"uid":"u"},"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.1","ipMode":"Proxy"}]}}}`},
 		{"foreign ingress is replaced although the addresses are right", ServiceStatus{Addresses: one.Addresses, Foreign: true, Finalizer: true, Condition: one.Condition}, one,
 			`{"metadata":{"uid":"u"},"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.1","ipMode":"VIP"}]}}}`},
 	} {
@@ -51,6 +68,19 @@ func TestAStatusIsWrittenAsOnePatch(t *testing.T) {
 	}
 }
 
+// named is a cloud's load balancer that is shown by its name.
+func named(hostname string) ServiceStatus {
+	s := inCloud("public", "lb-1", "192.0.2.1")
+	s.Addresses, s.Hostname = nil, hostname
+	return s
+}
+
+func proxied() ServiceStatus {
+	s := inCloud("public", "lb-1", "192.0.2.1")
+	s.Proxy = true
+	return s
+}
+
 // genStatus is a status that a Service may have, or should have.
 func genStatus(t *rapid.T, label string) ServiceStatus {
 	s := ServiceStatus{Finalizer: rapid.Bool().Draw(t, label+" finalizer")}
@@ -59,6 +89,18 @@ func genStatus(t *rapid.T, label string) ServiceStatus {
 	}
 	if reason := rapid.SampledFrom([]string{"", ReasonAssigned, "PoolExhausted"}).Draw(t, label+" reason"); reason != "" {
 		s.Condition = Condition{True: reason == ReasonAssigned, Reason: reason, Message: rapid.SampledFrom([]string{"", "why"}).Draw(t, label+" message")}
+	}
+	if rapid.IntRange(0, 2).Draw(t, label+" cloud") == 0 {
+		s.Cloud = CloudNote{Provider: lb.ProviderOctavia, Class: rapid.SampledFrom([]string{"public", "edge.v6"}).Draw(t, label+" class"),
+			ID: rapid.SampledFrom([]string{"", "lb-1", "lb-2"}).Draw(t, label+" id")}
+		s.Cloud.AnnotatedID = s.Cloud.ID
+		if len(s.Addresses) > 0 {
+			s.Cloud.AnnotatedAddress = s.Addresses[0].String()
+		}
+		s.Proxy = len(s.Addresses) > 0 && rapid.Bool().Draw(t, label+" proxy")
+		if rapid.IntRange(0, 3).Draw(t, label+" hostname") == 0 {
+			s.Addresses, s.Proxy, s.Hostname = nil, false, "lb.example.com"
+		}
 	}
 	return s
 }
@@ -78,7 +120,26 @@ func serviceWith(t *rapid.T, s ServiceStatus) *corev1.Service {
 		out.Status.Conditions = append(out.Status.Conditions, metav1.Condition{Type: ConditionReady, Status: conditionStatus(s.Condition.True),
 			Reason: s.Condition.Reason, Message: s.Condition.Message, LastTransitionTime: metav1.NewTime(noon.Add(-time.Hour).Local())})
 	}
+	if n := s.Cloud; n.Class != "" {
+		out.Status.Conditions = append(out.Status.Conditions, metav1.Condition{Type: ConditionCloud, Status: metav1.ConditionTrue,
+			Reason: string(n.Provider), Message: n.message(), LastTransitionTime: metav1.NewTime(noon.Add(-time.Hour).Local())})
+		for key, value := range map[string]string{AnnotationLoadBalancerID: n.AnnotatedID, AnnotationLoadBalancerAddress: n.AnnotatedAddress} {
+			if value != "" {
+				metav1.SetMetaDataAnnotation(&out.ObjectMeta, key, value)
+			}
+		}
+	}
+	if others && rapid.Bool().Draw(t, "others annotate") {
+		metav1.SetMetaDataAnnotation(&out.ObjectMeta, AnnotationLoadBalancerID, "mine")
+		metav1.SetMetaDataAnnotation(&out.ObjectMeta, "example.com/other", "x")
+	}
 	mode := corev1.LoadBalancerIPModeVIP
+	if s.Proxy {
+		mode = corev1.LoadBalancerIPModeProxy
+	}
+	if s.Hostname != "" {
+		out.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{Hostname: s.Hostname}}
+	}
 	for _, a := range s.Addresses {
 		out.Status.LoadBalancer.Ingress = append(out.Status.LoadBalancer.Ingress, corev1.LoadBalancerIngress{IP: a.String(), IPMode: &mode})
 	}
@@ -91,12 +152,12 @@ func serviceWith(t *rapid.T, s ServiceStatus) *corev1.Service {
 func TestAPatchMakesAServiceSayExactlyWhatItShould(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		before := serviceWith(t, genStatus(t, "before"))
-		want := genStatus(t, "want")
 		from := StatusFrom(before)
+		want := genStatus(t, "want").over(from)
 		base := from
 		whole := rapid.Bool().Draw(t, "whole")
 		if whole {
-			base = want.unlike() // as after a write that may have been done
+			base = want.unlike(from) // as after a write that may have been done
 		}
 		patch, err := base.patch(want, "u", noon)
 		if err != nil {
@@ -106,10 +167,11 @@ func TestAPatchMakesAServiceSayExactlyWhatItShould(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", patch, err)
 		}
-		if diff := cmp.Diff(want, StatusFrom(after), compareAddrs); diff != "" {
+		if diff := cmp.Diff(want.over(StatusFrom(after)), StatusFrom(after), compareAddrs); diff != "" {
 			t.Fatalf("after %s (-want +got):\n%s", patch, diff)
 		}
 		checkOthers(t, before, after, patch)
+		checkAnnotations(t, before, after, want, patch)
 		for _, c := range after.Status.Conditions {
 			if c.Type != ConditionReady {
 				continue
@@ -119,7 +181,7 @@ func TestAPatchMakesAServiceSayExactlyWhatItShould(t *testing.T) {
 				t.Fatalf("condition %+v after %+v by %s: the time of transition is wrong", c, from.Condition, patch)
 			}
 		}
-		again, err := StatusFrom(after).patch(want, "u", noon)
+		again, err := StatusFrom(after).patch(want.over(StatusFrom(after)), "u", noon)
 		if err != nil || string(again) != `{"metadata":{"uid":"u"},"status":{}}` {
 			t.Fatalf("a second patch says %s, %v", again, err)
 		}
@@ -135,7 +197,7 @@ func checkOthers(t *rapid.T, before, after *corev1.Service, patch []byte) {
 			}
 		}
 		for _, c := range s.Status.Conditions {
-			if c.Type != ConditionReady {
+			if c.Type != ConditionReady && c.Type != ConditionCloud {
 				conditions = append(conditions, c)
 			}
 		}
@@ -145,6 +207,24 @@ func checkOthers(t *rapid.T, before, after *corev1.Service, patch []byte) {
 	afterFinalizers, afterConditions := strip(after)
 	if diff := cmp.Diff(beforeFinalizers, afterFinalizers) + cmp.Diff(beforeConditions, afterConditions); diff != "" {
 		t.Fatalf("%s changed what is not ours (-before +after):\n%s", patch, diff)
+	}
+}
+
+// checkAnnotations: an ID that somebody else wrote stays, and nothing of ours stays
+// without our note.
+func checkAnnotations(t *rapid.T, before, after *corev1.Service, want ServiceStatus, patch []byte) {
+	from := StatusFrom(before)
+	was, is := before.Annotations[AnnotationLoadBalancerID], after.Annotations[AnnotationLoadBalancerID]
+	others := was != "" && (from.Cloud.Class == "" && want.Cloud.ID == "" || from.Cloud.Class != "" && was != from.Cloud.ID)
+	switch {
+	case others && is != was:
+		t.Fatalf("%s changed the ID %q, which somebody else wrote, into %q", patch, was, is)
+	case !others && from.Cloud.Class != "" && want.Cloud.Class == "" && is != "":
+		t.Fatalf("%s left the ID %q behind", patch, is)
+	case from.Cloud.Class != "" && want.Cloud.Class == "" && after.Annotations[AnnotationLoadBalancerAddress] != "":
+		t.Fatalf("%s left the address behind", patch)
+	case after.Annotations["example.com/other"] != before.Annotations["example.com/other"]:
+		t.Fatalf("%s changed an annotation of others", patch)
 	}
 }
 
@@ -160,9 +240,12 @@ func TestAStatusIsReadFromItsService(t *testing.T) {
 			ServiceStatus{Addresses: addrs("192.0.2.1", "fd00::1")}},
 		{"without ipMode it is another's, and its address counts", ingressOf(corev1.LoadBalancerIngress{IP: "192.0.2.1"}),
 			ServiceStatus{Addresses: addrs("192.0.2.1"), Foreign: true}},
-		{"ipMode Proxy is another's", ingressOf(corev1.LoadBalancerIngress{IP: "192.0.2.1", IPMode: &proxy}),
-			ServiceStatus{Addresses: addrs("192.0.2.1"), Foreign: true}},
-		{"a host name is another's", ingressOf(corev1.LoadBalancerIngress{Hostname: "lb.example.com"}), ServiceStatus{Foreign: true}},
+		{"ipMode Proxy", ingressOf(corev1.LoadBalancerIngress{IP: "192.0.2.1", IPMode: &proxy}, corev1.LoadBalancerIngress{IP: "fd00::1", IPMode: &proxy}),
+			ServiceStatus{Addresses: addrs("192.0.2.1", "fd00::1"), Proxy: true}},
+		{"two modes are another's", ingressOf(corev1.LoadBalancerIngress{IP: "192.0.2.1", IPMode: &proxy}, corev1.LoadBalancerIngress{IP: "fd00::1", IPMode: &vip}),
+			ServiceStatus{Addresses: addrs("192.0.2.1", "fd00::1"), Proxy: true, Foreign: true}},
+		{"a host name", ingressOf(corev1.LoadBalancerIngress{Hostname: "lb.example.com"}), ServiceStatus{Hostname: "lb.example.com"}},
+		{"two host names are another's", ingressOf(corev1.LoadBalancerIngress{Hostname: "a"}, corev1.LoadBalancerIngress{Hostname: "b"}), ServiceStatus{Foreign: true}},
 		{"a host name beside an address is another's", ingressOf(corev1.LoadBalancerIngress{IP: "192.0.2.1", IPMode: &vip, Hostname: "lb.example.com"}),
 			ServiceStatus{Addresses: addrs("192.0.2.1"), Foreign: true}},
 		{"IPv4 written as IPv6", ingressOf(corev1.LoadBalancerIngress{IP: "::ffff:192.0.2.1", IPMode: &vip}), ServiceStatus{Addresses: addrs("192.0.2.1")}},
@@ -207,6 +290,46 @@ func TestABalancerSaysWhatItGotAndWhatItMisses(t *testing.T) {
 	got := StatusOfRefused(lb.Refuse(lb.NoPool, "create one", "there is no pool"))
 	if diff := cmp.Diff(ServiceStatus{Condition: Condition{Reason: "NoPool", Message: "there is no pool: create one"}}, got); diff != "" {
 		t.Errorf("refused (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatACloudBuiltIsSaidWithItsTrouble(t *testing.T) {
+	both := addrs("192.0.2.1", "fd00::1")
+	trouble := func(r lb.Reason) *lb.Refusal { return lb.Refuse(r, "do this", "it is so") }
+	note := CloudNote{Provider: lb.ProviderOctavia, Class: "public", ID: "lb-1", AnnotatedID: "lb-1", AnnotatedAddress: "192.0.2.1"}
+	for _, c := range []struct {
+		name      string
+		built     lb.Built
+		shortfall *lb.Refusal
+		want      ServiceStatus
+	}{
+		{"all", lb.Built{ID: "lb-1", Addresses: both}, nil,
+			ServiceStatus{Addresses: both, Cloud: note, Condition: Condition{True: true, Reason: "Assigned", Message: "192.0.2.1, fd00::1 of load balancer lb-1"}}},
+		{"with PROXY protocol", lb.Built{ID: "lb-1", Addresses: both, Proxy: true}, nil,
+			ServiceStatus{Addresses: both, Proxy: true, Cloud: note, Condition: Condition{True: true, Reason: "Assigned", Message: "192.0.2.1, fd00::1 of load balancer lb-1"}}},
+		{"by name, the address is annotated all the same", lb.Built{ID: "lb-1", Addresses: both, Hostname: "lb.example.com", Proxy: true}, nil,
+			ServiceStatus{Hostname: "lb.example.com", Cloud: note, Condition: Condition{True: true, Reason: "Assigned", Message: "lb.example.com (192.0.2.1, fd00::1) of load balancer lb-1"}}},
+		{"nothing yet", lb.Built{}, trouble(lb.Building),
+			ServiceStatus{Cloud: CloudNote{Provider: lb.ProviderOctavia, Class: "public"}, Condition: Condition{Reason: "Building", Message: "it is so: do this"}}},
+		{"no address, for another trouble", lb.Built{Proxy: true}, trouble(lb.CloudQuota),
+			ServiceStatus{Cloud: CloudNote{Provider: lb.ProviderOctavia, Class: "public"}, Condition: Condition{Reason: "CloudQuota", Message: "it is so: do this"}}},
+		{"an address that works in spite of trouble", lb.Built{ID: "lb-1", Addresses: both}, trouble(lb.CloudUnreachable),
+			ServiceStatus{Addresses: both, Cloud: note, Condition: Condition{True: true, Reason: "CloudUnreachable", Message: "it is so: do this"}}},
+		{"a name that works in spite of trouble", lb.Built{ID: "lb-1", Hostname: "lb.example.com"}, trouble(lb.BadOption),
+			ServiceStatus{Hostname: "lb.example.com", Cloud: CloudNote{Provider: lb.ProviderOctavia, Class: "public", ID: "lb-1", AnnotatedID: "lb-1"},
+				Condition: Condition{True: true, Reason: "BadOption", Message: "it is so: do this"}}},
+		{"an address that does not work yet", lb.Built{ID: "lb-1", Addresses: both}, trouble(lb.Building),
+			ServiceStatus{Addresses: both, Cloud: note, Condition: Condition{Reason: "Building", Message: "it is so: do this"}}},
+		{"an address that goes", lb.Built{ID: "lb-1", Addresses: both}, trouble(lb.Deleting),
+			ServiceStatus{Addresses: both, Cloud: note, Condition: Condition{Reason: "Deleting", Message: "it is so: do this"}}},
+		{"an address that nobody answers", lb.Built{ID: "lb-1", Addresses: both}, trouble(lb.NoNodes),
+			ServiceStatus{Addresses: both, Cloud: note, Condition: Condition{Reason: "NoNodes", Message: "it is so: do this"}}},
+	} {
+		c.want.Finalizer = true
+		got := StatusOf(&lb.Balancer{Class: "public", Provider: lb.ProviderOctavia, Built: &c.built, Shortfall: c.shortfall})
+		if diff := cmp.Diff(c.want, got, compareAddrs); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
 	}
 }
 

@@ -134,9 +134,10 @@ func (w *ServiceWriter) write(ctx context.Context, key lb.Key) error {
 		return nil
 	}
 	defer w.wake()
+	want = from.want
 	base := from.status
 	if from.unsure {
-		base = want.unlike()
+		base = want.unlike(from.status)
 	}
 	patch, err := base.patch(want, from.uid, time.Now())
 	if err != nil {
@@ -181,18 +182,25 @@ func (w *ServiceWriter) wake() {
 
 // report tells the Service's owner what changed.
 func (w *ServiceWriter) report(key lb.Key, uid string, before, after ServiceStatus) {
-	if after.Condition.Reason != "" && after.Condition.Reason != ReasonAssigned && before.Condition != after.Condition {
-		w.events.Warn(key, uid, after.Condition.Reason, after.Condition.Message)
+	c := after.Condition
+	switch {
+	case c.Reason == "" || c.Reason == ReasonAssigned || c == before.Condition:
+	case c.Reason == string(lb.Building) || c.Reason == string(lb.Deleting): // as it should be
+		w.events.Note(key, uid, c.Reason, c.Message)
+	default:
+		w.events.Warn(key, uid, c.Reason, c.Message)
 	}
-	if slices.Equal(before.Addresses, after.Addresses) {
+	if slices.Equal(before.Addresses, after.Addresses) && before.Hostname == after.Hostname {
 		return
 	}
 	switch {
-	case len(after.Addresses) > 0:
-		w.log.Info("address assigned", "service", key, "vip", after.Addresses, "from", before.Addresses)
-		w.events.Note(key, uid, ReasonAssigned, after.Condition.Message)
+	case len(after.Addresses) > 0 || after.Hostname != "":
+		w.log.Info("address assigned", "service", key, "vip", after.shown(), "from", before.shown())
+		if c.True || after.Cloud.Class == "" {
+			w.events.Note(key, uid, ReasonAssigned, c.Message)
+		}
 	default:
-		w.log.Info("address released", "service", key, "vip", before.Addresses)
+		w.log.Info("address released", "service", key, "vip", before.shown())
 	}
 }
 
@@ -202,7 +210,7 @@ func (o *Observer) diverging(want map[lb.Key]ServiceStatus) []lb.Key {
 	defer o.mu.Unlock()
 	var out []lb.Key
 	for _, key := range o.services.keys() {
-		if s, ok := want[key]; ok && !o.services.rows[key].status.Equal(s) {
+		if s, ok := want[key]; ok && !o.services.rows[key].status.says(s) {
 			out = append(out, key)
 		}
 	}
@@ -233,6 +241,7 @@ func (o *Observer) blocked(key lb.Key, addrs []netip.Addr, want map[lb.Key]Servi
 type origin struct {
 	uid    string
 	status ServiceStatus // last seen
+	want   ServiceStatus // completed by what it leaves as it is
 	// unsure is set when an earlier write may have changed the status since.
 	unsure bool
 }
@@ -243,10 +252,11 @@ func (o *Observer) begin(key lb.Key, want ServiceStatus) (from origin, ok bool) 
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r := o.services.rows[key]
-	if r == nil || r.status.Equal(want) && r.unsure == 0 {
+	if r == nil || r.status.says(want) && r.unsure == 0 {
 		return origin{}, false
 	}
-	from = origin{uid: r.uid, status: r.seen, unsure: r.unsure > 0}
+	want = want.over(r.seen)
+	from = origin{uid: r.uid, status: r.seen, want: want, unsure: r.unsure > 0}
 	o.hide(key)
 	r.assume(want)
 	o.show(key, r)

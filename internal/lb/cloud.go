@@ -34,8 +34,8 @@ type Octavia struct {
 	Monitor              *Monitor
 }
 
-// SubnetChoice picks subnets of a floating network. The first field that is set
-// counts; all empty is any.
+// SubnetChoice picks subnets of a floating network: the one with the id, or else those
+// that Name and Tags both match. All empty is any.
 type SubnetChoice struct {
 	ID string
 	// Name is a shell pattern, or with a leading ~ a regular expression; a leading !

@@ -93,11 +93,17 @@ type Service struct {
 	Held []netip.Addr
 	// Hostname in status.loadBalancer, where it is a name that is shown.
 	Hostname string
+	// Proxy tells that Held are shown with ipMode Proxy.
+	Proxy bool
 	// Marked tells that our condition is on the Service, or on its way off.
 	Marked bool
 	// Finalized tells that the clean-up finalizer was seen on the Service: only then
 	// may a cloud object be made for it.
 	Finalized bool
+	// CloudClass is our note on the Service of the class by which a cloud makes, or
+	// made, a load balancer for it. It is there from before the first cloud object to
+	// after the last; empty where no cloud serves the Service.
+	CloudClass string
 }
 
 // Request is what annotations and spec.loadBalancerIP ask for.

@@ -20,7 +20,9 @@ type World struct {
 }
 
 // Desired is what should exist. Every Service of ours is in Balancers or in
-// Refusals, and in one of them only.
+// Refusals, and in one of them only. The exception is a Service of a cloud that
+// carries our finalizer and that its driver has not looked at yet: it is in none, and
+// stays as it is.
 type Desired struct {
 	Balancers []Balancer // by Service
 	Refusals  []Refusal  // by Service

@@ -17,6 +17,8 @@ type allocation struct {
 	reserved   map[lb.Key][]lb.Reservation
 	ledger     ledger
 	claimants  []*claimant // by age
+	clouds     []*custody
+	built      map[lb.Key]*lb.Built
 	released   []lb.Key
 	namespaces map[string]map[string]string // labels by namespace
 	conflicts  map[netip.Addr]string        // addresses that another host answers for
@@ -46,11 +48,20 @@ func newAllocation(w lb.World, traced lb.Key) *allocation {
 		ledger:    newLedger(len(w.Services)),
 		claimants: make([]*claimant, 0, len(w.Services)),
 		conflicts: conflicts(w.Speakers),
+		built:     make(map[lb.Key]*lb.Built, len(w.Built)),
 		traced:    traced,
+	}
+	for i := range w.Built {
+		a.built[w.Built[i].Service] = &w.Built[i]
 	}
 	backing := make([]claimant, len(w.Services))
 	for i := range w.Services {
 		s := &w.Services[i]
+		if u := a.classes.custodyOf(s); u != nil {
+			a.explainCustody(u)
+			a.clouds = append(a.clouds, u)
+			continue
+		}
 		if !s.LoadBalancer || s.Deleting {
 			a.note(s, "type", false, "the Service is not of type LoadBalancer, or it is being deleted")
 			if s.Marked {

@@ -16,11 +16,13 @@ type classes struct {
 	fallback *lb.Class
 	// implicit serves while there is no class object; nil otherwise.
 	implicit *lb.Class
+	byAge    []*lb.Class
+	pools    []lb.Pool
 	states   []lb.ClassState
 }
 
 func resolveClasses(w lb.World) classes {
-	c := classes{byName: make(map[string]*lb.Class, len(w.Classes))}
+	c := classes{byName: make(map[string]*lb.Class, len(w.Classes)), pools: w.Pools}
 	if len(w.Classes) == 0 {
 		c.implicit = &lb.Class{Name: lb.ImplicitClass, Default: true, Provider: lb.ProviderL2}
 		if len(w.Pools) > 0 {
@@ -28,15 +30,15 @@ func resolveClasses(w lb.World) classes {
 		}
 		return c
 	}
-	byAge := make([]*lb.Class, len(w.Classes))
+	c.byAge = make([]*lb.Class, len(w.Classes))
 	for i := range w.Classes {
-		byAge[i] = &w.Classes[i]
+		c.byAge[i] = &w.Classes[i]
 		c.byName[w.Classes[i].Name] = &w.Classes[i]
 	}
-	slices.SortFunc(byAge, func(x, y *lb.Class) int {
+	slices.SortFunc(c.byAge, func(x, y *lb.Class) int {
 		return cmp.Or(x.Created.Compare(y.Created), cmp.Compare(x.Name, y.Name))
 	})
-	for _, class := range byAge {
+	for _, class := range c.byAge {
 		c.states = append(c.states, lb.ClassState{Name: class.Name, Refusal: c.judge(class, w.Pools)})
 	}
 	slices.SortFunc(c.states, func(x, y lb.ClassState) int { return cmp.Compare(x.Name, y.Name) })
@@ -87,6 +89,9 @@ func (c *classes) of(s *lb.Service) (*lb.Class, *lb.Refusal) {
 	if c.fallback == nil && s.Marked {
 		return nil, lb.Refuse(lb.UnknownClass, "mark one with spec.default: true, or delete the Service",
 			"the Service names no class, and no LoadBalancerClass is the default any more")
+	}
+	if c.fallback != nil && c.fallback.Provider.Cloud() && runningOnNodes(s) {
+		return c.keeper(s), nil
 	}
 	return c.fallback, nil
 }

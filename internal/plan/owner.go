@@ -99,11 +99,11 @@ func announced(w lb.World, c *classes) []vip {
 	at := make(map[netip.Addr]int, len(w.Services))
 	for i := range w.Services {
 		s := &w.Services[i]
-		if !s.LoadBalancer || !s.Marked {
-			continue
+		if !s.LoadBalancer || !s.Marked || s.CloudClass != "" {
+			continue // a cloud's addresses are not on our segments
 		}
 		class, refusal := c.of(s)
-		if class == nil && refusal == nil {
+		if class == nil && refusal == nil || class != nil && class.Provider.Cloud() {
 			continue
 		}
 		if class == nil {

@@ -31,9 +31,13 @@ func (a *allocation) desired() lb.Desired {
 	for _, c := range a.claimants {
 		a.conclude(c, &d)
 	}
+	d.Released = a.released
+	for _, u := range a.clouds {
+		a.concludeCloud(u, &d)
+	}
 	slices.SortFunc(d.Balancers, func(x, y lb.Balancer) int { return x.Service.Compare(y.Service) })
 	slices.SortFunc(d.Refusals, func(x, y lb.Refusal) int { return x.Service.Compare(y.Service) })
-	d.Released = a.released
+	slices.SortFunc(d.Released, lb.Key.Compare)
 	d.Pools = a.poolStates()
 	d.Classes = a.classes.states
 	return d

@@ -11,7 +11,9 @@ import (
 // whether that freed an address. What cannot be granted leaves the Service with
 // what it holds, and a shortfall.
 func (a *allocation) request(c *claimant) (freed bool) {
-	c.refusal = a.hopeless(c)
+	if c.class != nil {
+		c.refusal = hopeless(c.Service, c.class)
+	}
 	if c.refusal != nil || a.satisfied(c) {
 		return false
 	}
@@ -47,18 +49,16 @@ func (c *claimant) untouched(granted []lb.Grant) []lb.Grant {
 }
 
 // hopeless says what keeps a Service from getting anything new, whatever is free.
-func (a *allocation) hopeless(c *claimant) *lb.Refusal {
+func hopeless(s *lb.Service, class *lb.Class) *lb.Refusal {
 	switch {
-	case c.class == nil:
-		return c.refusal
-	case c.class.Problem != nil:
-		return c.class.Problem
-	case c.Request.Problem != nil:
-		return c.Request.Problem
-	case len(c.Families) == 0:
+	case class.Problem != nil:
+		return class.Problem
+	case s.Request.Problem != nil:
+		return s.Request.Problem
+	case len(s.Families) == 0:
 		return lb.Refuse(lb.NoClusterIP, "take clusterIP: None out, or use another type",
 			"spec.clusterIP of the Service is None; a load balancer needs a cluster IP")
-	case len(c.Ports) == 0:
+	case len(s.Ports) == 0:
 		return lb.Refuse(lb.NoPorts, "add one", "spec.ports of the Service is empty")
 	}
 	return nil

@@ -85,16 +85,19 @@ func apply(w lb.World, d lb.Desired) lb.World {
 		s := &w.Services[i]
 		for _, b := range d.Balancers {
 			if b.Service == s.Key {
-				s.Held, s.Marked = b.Addresses(), true
+				s.Held, s.Marked, s.Finalized, s.CloudClass = b.Addresses(), true, true, ""
+				if b.Built != nil {
+					s.Hostname, s.Proxy, s.CloudClass = b.Built.Hostname, b.Built.Proxy, b.Class
+				}
 			}
 		}
 		for _, r := range d.Refusals {
 			if r.Service == s.Key {
-				s.Held, s.Marked = nil, true
+				s.Held, s.Marked, s.Finalized = nil, true, false
 			}
 		}
 		if slices.Contains(d.Released, s.Key) {
-			s.Held, s.Marked = nil, false
+			s.Held, s.Marked, s.Finalized, s.CloudClass, s.Hostname = nil, false, false, "", ""
 		}
 	}
 	w.Pools = slices.Clone(w.Pools)

@@ -28,9 +28,11 @@ type Service struct {
 	Node string `json:"node,omitempty"`
 	// Interfaces it is announced on.
 	Interfaces []string `json:"interfaces,omitempty"`
-	State      State    `json:"state"`
-	Reason     string   `json:"reason,omitempty"`
-	Message    string   `json:"message,omitempty"`
+	// LoadBalancer is the cloud's id of it.
+	LoadBalancer string `json:"loadBalancer,omitempty"`
+	State        State  `json:"state"`
+	Reason       string `json:"reason,omitempty"`
+	Message      string `json:"message,omitempty"`
 }
 
 // State of an address.
@@ -46,6 +48,12 @@ const (
 	Pending State = "pending"
 	// Refused: there is none; Reason and Message say why.
 	Refused State = "refused"
+	// Building: a cloud makes the load balancer, or cannot; then Reason says why.
+	Building State = "building"
+	// Active: the cloud's load balancer has the address.
+	Active State = "active"
+	// Deleting: the cloud takes the load balancer away.
+	Deleting State = "deleting"
 )
 
 // Pool is one line for each family of a pool.
@@ -70,7 +78,11 @@ func Take(w lb.World) Snapshot {
 	says := claims(w.Speakers)
 	var s Snapshot
 	for i := range d.Balancers {
-		s.Services = append(s.Services, balanced(w, &d.Balancers[i], owners, says)...)
+		if b := &d.Balancers[i]; b.Built != nil {
+			s.Services = append(s.Services, built(b)...)
+		} else {
+			s.Services = append(s.Services, balanced(w, b, owners, says)...)
+		}
 	}
 	for _, r := range d.Refusals {
 		s.Services = append(s.Services, Service{Service: r.Service.String(), State: Refused, Reason: string(r.Reason), Message: r.Message()})
@@ -118,6 +130,33 @@ func balanced(w lb.World, b *lb.Balancer, owners map[netip.Addr]plan.Ownership, 
 			line.State, line.Interfaces = Announced, c.Interfaces
 		}
 		out = append(out, line)
+	}
+	return out
+}
+
+// built are the lines of a Service that a cloud serves.
+func built(b *lb.Balancer) []Service {
+	line := Service{Service: b.Service.String(), Class: b.Class, LoadBalancer: b.Built.ID, State: Building}
+	if b.Shortfall != nil {
+		line.Reason, line.Message = string(b.Shortfall.Reason), b.Shortfall.Message()
+	}
+	shown := []string{b.Built.Hostname}
+	if b.Built.Hostname == "" && len(b.Built.Addresses) > 0 {
+		shown = shown[:0]
+		for _, a := range b.Built.Addresses {
+			shown = append(shown, a.String())
+		}
+	}
+	switch {
+	case line.Reason == string(lb.Deleting):
+		line.State = Deleting
+	case shown[0] != "" && line.Reason != string(lb.Building):
+		line.State = Active
+	}
+	out := make([]Service, len(shown))
+	for i, vip := range shown {
+		out[i] = line
+		out[i].VIP = vip
 	}
 	return out
 }

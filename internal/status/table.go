@@ -44,7 +44,7 @@ func (s Snapshot) table(w io.Writer, wide bool) error {
 	}
 	fmt.Fprintln(t, strings.Join(head, "\t"))
 	for _, l := range s.Services {
-		row := []string{l.Service, dash(l.VIP), dash(l.Class), dash(l.Pool), dash(l.Node), l.state()}
+		row := []string{l.Service, dash(l.VIP), dash(l.Class), dash(l.Pool), dash(cmp.Or(l.Node, l.LoadBalancer)), l.state()}
 		if wide {
 			row = append(row, dash(strings.Join(l.Interfaces, ",")))
 		}
@@ -70,8 +70,11 @@ func (s Snapshot) table(w io.Writer, wide bool) error {
 
 // state is the last column: it ends with what to do where something is wrong.
 func (l Service) state() string {
-	if l.Reason == "" {
+	switch {
+	case l.Reason == "":
 		return string(l.State)
+	case strings.EqualFold(l.Reason, string(l.State)):
+		return fmt.Sprintf("%s (%s)", l.State, l.Message)
 	}
 	return fmt.Sprintf("%s: %s (%s)", l.State, l.Reason, l.Message)
 }

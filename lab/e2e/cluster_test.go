@@ -1,4 +1,4 @@
-//go:build lab
+//go:build lab || openstack
 
 package e2e
 
@@ -80,6 +80,12 @@ func newCluster(t *testing.T, o lab.Options) *cluster {
 func newBareCluster(t *testing.T, o lab.Options) *cluster {
 	t.Helper()
 	t.Parallel()
+	return anotherCluster(t, o)
+}
+
+// anotherCluster is newBareCluster for a test that has a cluster already.
+func anotherCluster(t *testing.T, o lab.Options) *cluster {
+	t.Helper()
 	var progress bytes.Buffer
 	o.Progress = &progress
 	l, err := lab.Up(t.Context(), o)

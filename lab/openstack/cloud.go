@@ -14,11 +14,12 @@ const (
 	neutronPort  = 9696
 	octaviaPort  = 9876
 
-	authURL    = "http://127.0.0.1:5000/v3"
-	neutronURL = "http://127.0.0.1:9696"
-	octaviaURL = "http://127.0.0.1:9876"
-	region     = "RegionOne"
-	password   = "lab-password" // of every account
+	identityURL = "http://127.0.0.1:5000"
+	authURL     = identityURL + "/v3"
+	neutronURL  = "http://127.0.0.1:9696"
+	octaviaURL  = "http://127.0.0.1:9876"
+	region      = "RegionOne"
+	password    = "lab-password" // of every account
 )
 
 // Cloud is a running cloud.

@@ -113,3 +113,13 @@ func isStatus(err error, code int) bool {
 	var status *statusError
 	return errors.As(err, &status) && status.code == code
 }
+
+// Call makes a call in the name of an account: what a user does by hand. The URL
+// begins with one of Direct, in and out are JSON, unless nil.
+func (c *Cloud) Call(ctx context.Context, who Account, method, url string, in, out any) error {
+	s, err := login(ctx, who)
+	if err != nil {
+		return err
+	}
+	return s.call(ctx, method, url, in, out)
+}

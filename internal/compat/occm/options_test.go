@@ -288,9 +288,9 @@ func TestEveryAnnotationIsRead(t *testing.T) {
 }
 
 func TestUnknownAnnotationsAreFound(t *testing.T) {
-	got := UnknownAnnotations(asked("floating-netwrok-id", "f", "subnet-id", "s", "load-balancer-address", "192.0.2.1", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz", "", AnnotationInternal, "true", "example.org/x", "").Annotations)
+	got := UnknownAnnotations(asked("floatin-network-id", "f", "subnet-id", "s", "load-balancer-address", "192.0.2.1", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz", "", AnnotationInternal, "true", "example.org/x", "").Annotations)
 	want := []string{
-		"loadbalancer.openstack.org/floating-netwrok-id; did you mean loadbalancer.openstack.org/floating-network-id?",
+		"loadbalancer.openstack.org/floatin-network-id; did you mean loadbalancer.openstack.org/floating-network-id?",
 		"loadbalancer.openstack.org/zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -53,10 +53,10 @@ func (r *reader) peek() rune {
 
 func (r *reader) next() rune {
 	c := r.peek()
-	switch {
-	case c == end:
+	switch c {
+	case end:
 		return end
-	case c == '\n':
+	case '\n':
 		r.line++
 	}
 	r.at += utf8.RuneLen(c)

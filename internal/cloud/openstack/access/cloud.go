@@ -113,7 +113,7 @@ func (c *Cloud) enter(ctx context.Context, provider *gophercloud.ProviderClient,
 	}
 	project, err := token.ExtractProject()
 	if err != nil || project == nil || project.ID == "" {
-		return wrong("the credentials belong to no project: write tenant-id or tenant-name into [Global]")
+		return wrong("the credentials belong to no project: write tenant-id or tenant-name into [Global], or project_id or project_name into clouds.yaml")
 	}
 	c.ProjectID = project.ID
 	catalog, err := token.ExtractServiceCatalog()
@@ -193,6 +193,9 @@ func (c *Cloud) String() string { return "project " + c.ProjectID + " at " + c.a
 // Format keeps what is inside, tokens too, out of every verb.
 func (c *Cloud) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
 
+// MarshalText does the same for JSON and log/slog.
+func (c *Cloud) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
 // Version is one of Octavia's API, such as v2.26.
 type Version struct{ Major, Minor int }
 
@@ -207,7 +210,7 @@ func (c *Cloud) APIVersion(ctx context.Context) (Version, error) {
 		var answer struct {
 			Versions []struct{ ID string }
 		}
-		_, err := c.LoadBalancer.Get(ctx, c.LoadBalancer.Endpoint, &answer, &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK, http.StatusMultipleChoices}})
+		_, err := c.LoadBalancer.Get(ctx, c.LoadBalancer.Endpoint, &answer, &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK, http.StatusMultipleChoices}}) //nolint:bodyclose // gophercloud reads and closes it
 		if err != nil {
 			return Version{}, Classify(err)
 		}
@@ -235,7 +238,7 @@ func (c *Cloud) Extensions(ctx context.Context) (map[string]bool, error) {
 		var answer struct {
 			Extensions []struct{ Alias string }
 		}
-		if _, err := c.Network.Get(ctx, c.Network.ServiceURL("extensions"), &answer, nil); err != nil {
+		if _, err := c.Network.Get(ctx, c.Network.ServiceURL("extensions"), &answer, nil); err != nil { //nolint:bodyclose // gophercloud reads and closes it
 			return nil, Classify(err)
 		}
 		out := make(map[string]bool, len(answer.Extensions))

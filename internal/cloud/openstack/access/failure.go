@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -98,6 +99,7 @@ func Classify(err error) Failure {
 // answered explains a status code.
 func answered(e *gophercloud.ErrUnexpectedResponseCode) Failure {
 	kind, words := told(e.Body)
+	words = clean(words)
 	f := Failure{Status: e.Actual, Type: kind, RequestID: requestID(e.ResponseHeader), RetryAfter: retryAfter(e.ResponseHeader)}
 	f.Kind = kindOf(e.Actual, kind, words, f.RetryAfter)
 	f.Uncertain = f.Kind == Broken && !reads(e.Method)
@@ -235,10 +237,12 @@ func innermost(err error) error {
 	}
 }
 
+var requestIDLike = regexp.MustCompile(`^req-[0-9a-f-]{8,36}$`)
+
 func requestID(h http.Header) string {
 	for _, name := range []string{"X-Openstack-Request-Id", "X-Compute-Request-Id"} {
-		if id := h.Get(name); id != "" {
-			return clean(id)
+		if id := h.Get(name); requestIDLike.MatchString(id) {
+			return id
 		}
 	}
 	return ""

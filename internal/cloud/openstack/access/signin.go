@@ -55,7 +55,7 @@ func signIn(c *occm.Credentials) (gophercloud.AuthOptions, error) {
 		o.Scope = scope(c)
 		return o, who(&o, c, c.UserID)
 	}
-	return o, wrong("there are no credentials: write application-credential-id and application-credential-secret, or username and password, into [Global]")
+	return o, wrong("there are no credentials: write application-credential-id and application-credential-secret, or username and password, into [Global], or the same below auth into clouds.yaml")
 }
 
 // who fills in the user.
@@ -64,12 +64,12 @@ func who(o *gophercloud.AuthOptions, c *occm.Credentials, id string) error {
 		return nil
 	}
 	if c.Username == "" {
-		return wrong("there is no user: write username or user-id into [Global]")
+		return wrong("there is no user: write username or user-id into [Global], or username or user_id into clouds.yaml")
 	}
 	o.Username = c.Username
 	o.DomainID, o.DomainName = domain(c.UserDomainID, c.UserDomainName, c)
 	if o.DomainID == "" && o.DomainName == "" {
-		return wrong("the user %s has no domain: write user-domain-name or domain-name into [Global], often Default", c.Username)
+		return wrong("the user %s has no domain: write user-domain-name into [Global], or user_domain_name into clouds.yaml; it is often Default", c.Username)
 	}
 	return nil
 }
@@ -103,7 +103,7 @@ func scope(c *occm.Credentials) *gophercloud.AuthScope {
 
 func checkURL(text string) error {
 	if text == "" {
-		return wrong("there is no auth-url: write Keystone's address into [Global], such as https://keystone.example.org:5000/v3")
+		return wrong("there is no auth-url: write Keystone's address, such as https://keystone.example.org:5000/v3, into [Global], or as auth_url into clouds.yaml")
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -118,7 +118,7 @@ func checkURL(text string) error {
 // secure makes the connections: with the CA of the configuration alone where it has
 // one, and with its client certificate.
 func secure(from Source, c *occm.Credentials) (*http.Transport, error) {
-	settings := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.Insecure} //nolint:gosec // who writes tls-insecure = true asks for it
+	settings := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.Insecure} // who writes tls-insecure = true asks for it
 	if c.CAFile != "" {
 		text, err := from.file("ca-file", expand(c.CAFile))
 		if err != nil {

@@ -71,39 +71,23 @@ func (t *transport) service(u *url.URL) (name, path string) {
 	return best.name, strings.TrimPrefix(at, best.at)
 }
 
-// refused keeps of a refusal what Classify reads.
+// refused keeps of a refusal what Classify reads: the words, without the secrets that
+// are known here, and the headers that matter. Nothing else gets to gophercloud's
+// error, which shows all it has.
 func (t *transport) refused(r *http.Request, response *http.Response) {
 	body, _ := io.ReadAll(io.LimitReader(response.Body, largest)) // what was lost is said by the status
 	response.Body.Close()
 	secrets := append(slices.Clone(t.secrets), r.Header.Get("X-Auth-Token"), r.Header.Get("X-Subject-Token"), response.Header.Get("X-Subject-Token"))
-	body = scrub(body, secrets)
+	kind, words := told(body)
+	body, _ = json.Marshal(fault{kind, clean(scrub(words, secrets))}) // of two texts: no error
 	response.Body = io.NopCloser(bytes.NewReader(body))
 	response.ContentLength = int64(len(body))
 	kept := http.Header{}
-	for _, name := range []string{"Content-Type", "Retry-After", "X-Openstack-Request-Id", "X-Compute-Request-Id"} {
-		if v := response.Header.Get(name); v != "" {
-			kept.Set(name, v)
-		}
+	if v := response.Header.Get("Retry-After"); len(v) < 40 {
+		kept.Set("Retry-After", v)
+	}
+	if v := requestID(response.Header); v != "" {
+		kept.Set("X-Openstack-Request-Id", v)
 	}
 	response.Header = kept
-}
-
-// scrub replaces every secret, also as it looks in JSON and in an URL.
-func scrub(text []byte, secrets []string) []byte {
-	var forms []string
-	for _, s := range secrets {
-		if s == "" {
-			continue
-		}
-		forms = append(forms, s, url.QueryEscape(s), url.PathEscape(s))
-		if quoted, err := json.Marshal(s); err == nil {
-			forms = append(forms, string(quoted[1:len(quoted)-1]))
-		}
-	}
-	// The longest first: one may be the beginning of another.
-	slices.SortFunc(forms, func(x, y string) int { return len(y) - len(x) })
-	for _, s := range forms {
-		text = bytes.ReplaceAll(text, []byte(s), []byte(hidden))
-	}
-	return text
 }

@@ -15,36 +15,52 @@ import (
 //	Neutron   {"NeutronError": {"type": "OverQuota", "message": "..."}}
 //	Keystone  {"error": {"code": 401, "message": "..."}}
 //	proxies   <html>...
+//
+// The transport sends all on as Octavia's.
 func told(body []byte) (kind, words string) {
 	var object map[string]json.RawMessage
 	if json.Unmarshal(body, &object) != nil {
-		return "", clean(tag.ReplaceAllString(string(body), " "))
+		return "", tag.ReplaceAllString(string(body), " ")
 	}
 	text := func(o map[string]json.RawMessage, key string) (s string) {
 		_ = json.Unmarshal(o[key], &s) // no text is no words
 		return s
 	}
+	name := func(s string) string {
+		if !nameLike.MatchString(s) {
+			return ""
+		}
+		return s
+	}
 	if words = text(object, "faultstring"); words != "" {
-		return text(object, "faultcode"), clean(words)
+		return name(text(object, "faultcode")), words
 	}
 	if words = text(object, "message"); words != "" {
-		return text(object, "type"), clean(words)
+		return name(text(object, "type")), words
 	}
 	for _, key := range slices.Sorted(maps.Keys(object)) {
 		var inner map[string]json.RawMessage
 		if json.Unmarshal(object[key], &inner) == nil {
 			if words = text(inner, "message"); words != "" {
-				return text(inner, "type"), clean(words)
+				return name(text(inner, "type")), words
 			}
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(object)) {
 		if words = text(object, key); words != "" {
-			return "", clean(words)
+			return "", words
 		}
 	}
 	return "", ""
 }
+
+// fault is a refusal in Octavia's form.
+type fault struct {
+	Code  string `json:"faultcode,omitempty"`
+	Words string `json:"faultstring,omitempty"`
+}
+
+var nameLike = regexp.MustCompile(`^[A-Z][A-Za-z]{1,60}$`)
 
 var tag = regexp.MustCompile(`(?s)<(style|script|title).*?</(style|script|title)>|<[^>]*>`)
 

@@ -50,7 +50,8 @@ func at(address string, more ...any) map[string]any {
 func (s *suite) stepByStep(t *testing.T) {
 	lb := s.mustCreate(t, loadbalancers.CreateOpts{Name: "steps"})
 	fresh := s.settled(t, lb.ID, "ACTIVE")
-	listener := must(listeners.Create(t.Context(), s.lb, listeners.CreateOpts{LoadbalancerID: lb.ID, Protocol: "TCP", ProtocolPort: 80, Name: "one"}).Extract())(t, "create a listener")
+	opts := listeners.CreateOpts{LoadbalancerID: lb.ID, Protocol: "TCP", ProtocolPort: 80, Name: "one"}
+	listener := must(listeners.Create(t.Context(), s.lb, opts).Extract())(t, "create a listener")
 	if listener.ProvisioningStatus != "PENDING_CREATE" {
 		t.Errorf("a new listener is %s", listener.ProvisioningStatus)
 	}
@@ -195,7 +196,8 @@ func (s *suite) monitors(t *testing.T, lbID, poolID string) {
 	if got := must(monitors.Get(t.Context(), s.lb, made.ID).Extract())(t, "get"); got.Delay != 9 || got.URLPath != "/healthz" || got.ProvisioningStatus != "ACTIVE" {
 		t.Errorf("got %+v", got)
 	}
-	if status, answer := raw(t, s.lb, http.MethodPut, s.lb.ServiceURL("lbaas", "healthmonitors", made.ID), map[string]any{"healthmonitor": map[string]any{"type": "TCP"}}); status != http.StatusBadRequest {
+	url := s.lb.ServiceURL("lbaas", "healthmonitors", made.ID)
+	if status, answer := raw(t, s.lb, http.MethodPut, url, map[string]any{"healthmonitor": map[string]any{"type": "TCP"}}); status != http.StatusBadRequest {
 		t.Errorf("a new type: %d %v", status, answer)
 	}
 	page := must(monitors.List(s.lb, monitors.ListOpts{PoolID: poolID}).AllPages(t.Context()))(t, "list")
@@ -222,7 +224,8 @@ func (s *suite) updates(t *testing.T, lbID, listenerID, poolID string) {
 		t.Errorf("got %+v", lb)
 	}
 	put("the VIP", http.StatusBadRequest, "loadbalancer", lbID, map[string]any{"vip_address": "10.250.0.1"})
-	put("allowed CIDRs", http.StatusOK, "listener", listenerID, map[string]any{"allowed_cidrs": []string{"192.0.2.7/24"}, "timeout_client_data": 1000, "connection_limit": 5, "tags": []string{"t"}})
+	put("allowed CIDRs", http.StatusOK, "listener", listenerID, map[string]any{
+		"allowed_cidrs": []string{"192.0.2.7/24"}, "timeout_client_data": 1000, "connection_limit": 5, "tags": []string{"t"}})
 	l := must(listeners.Get(t.Context(), s.lb, listenerID).Extract())(t, "get")
 	if len(l.AllowedCIDRs) != 1 || l.AllowedCIDRs[0] != "192.0.2.0/24" || l.TimeoutClientData != 1000 || l.ConnLimit != 5 {
 		t.Errorf("got %+v", l)

@@ -100,7 +100,7 @@ func (s *suite) floatingIPs(t *testing.T) {
 		_, err = floatingips.Create(t.Context(), s.network, floatingips.CreateOpts{FloatingNetworkID: s.External, PortID: unknownID}).Extract()
 		refused(t, "for an unknown port", err, http.StatusNotFound)
 		_, err = floatingips.Create(t.Context(), s.network, floatingips.CreateOpts{FloatingNetworkID: s.External, SubnetID: unknownID}).Extract()
-		t.Logf("in an unknown subnet: %v", err)
+		refused(t, "in an unknown subnet", err, http.StatusNotFound, "SubnetNotFound")
 	})
 	t.Run("deleted is 404", func(t *testing.T) {
 		succeeded(t, "delete", floatingips.Delete(t.Context(), s.network, free.ID).ExtractErr())

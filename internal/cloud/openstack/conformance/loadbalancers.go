@@ -102,11 +102,11 @@ func (s *suite) discovery(t *testing.T) {
 	refused(t, "members of an unknown pool", pools.GetMember(t.Context(), s.lb, unknownID, unknownID).Err, http.StatusNotFound)
 }
 
-// fullyPopulated makes everything in one request, as the driver does.
-func (s *suite) fullyPopulated(t *testing.T) {
+// fullOptions are three listeners and their pools.
+func fullOptions(mark string) loadbalancers.CreateOpts {
 	weight := 0
-	lb := s.mustCreate(t, loadbalancers.CreateOpts{
-		Name: "full", Description: "of the suite", Tags: []string{s.mark, "two"},
+	return loadbalancers.CreateOpts{
+		Name: "full", Description: "of the suite", Tags: []string{mark, "two"},
 		Listeners: []listeners.CreateOpts{
 			{Name: "http", Protocol: "TCP", ProtocolPort: 80, AllowedCIDRs: []string{"192.0.2.0/24"}, DefaultPool: &pools.CreateOpts{
 				Name: "http", Protocol: "TCP", LBMethod: "ROUND_ROBIN", Tags: []string{"pt"},
@@ -119,7 +119,12 @@ func (s *suite) fullyPopulated(t *testing.T) {
 			{Name: "dns", Protocol: "UDP", ProtocolPort: 80, DefaultPool: &pools.CreateOpts{
 				Name: "dns", Protocol: "UDP", LBMethod: "ROUND_ROBIN", Persistence: &pools.SessionPersistence{Type: "SOURCE_IP"}}},
 		},
-	})
+	}
+}
+
+// fullyPopulated makes everything in one request, as the driver does.
+func (s *suite) fullyPopulated(t *testing.T) {
+	lb := s.mustCreate(t, fullOptions(s.mark))
 	t.Run("the answer is complete while it is built", func(t *testing.T) {
 		if lb.ProvisioningStatus != "PENDING_CREATE" || lb.VipPortID == "" || lb.VipAddress == "" || lb.VipNetworkID != s.Network {
 			t.Errorf("got %+v", lb)
@@ -152,18 +157,7 @@ func (s *suite) fullyPopulated(t *testing.T) {
 	s.forgets = listener.ProvisioningStatus == "PENDING_CREATE"
 	t.Run("the tree tells all states at once", func(t *testing.T) { s.fullTree(t, lb.ID) })
 	t.Run("it is found by tags and name", func(t *testing.T) { s.findBalancer(t, built) })
-	t.Run("fields are selected", func(t *testing.T) {
-		url := s.lb.ServiceURL("lbaas", "loadbalancers") + "?tags=" + s.mark + "&fields=id&fields=provisioning_status&fields=updated_at"
-		_, answer := raw(t, s.lb, http.MethodGet, url, nil)
-		list, _ := answer["loadbalancers"].([]any)
-		if len(list) != 1 {
-			t.Fatalf("got %v", answer)
-		}
-		first, _ := list[0].(map[string]any)
-		if len(first) != 3 || first["id"] != lb.ID || first["provisioning_status"] != "ACTIVE" {
-			t.Errorf("got %v", first)
-		}
-	})
+	t.Run("fields are selected", func(t *testing.T) { s.fields(t, lb.ID) })
 	t.Run("the listener has what was asked for", func(t *testing.T) {
 		page := must(listeners.List(s.lb, listeners.ListOpts{LoadbalancerID: lb.ID, ProtocolPort: 80, Protocol: "TCP"}).AllPages(t.Context()))(t, "list")
 		found := must(listeners.ExtractListeners(page))(t, "listeners")
@@ -207,6 +201,19 @@ func (s *suite) pendingRefusal(t *testing.T, id, what string, err error) {
 		}
 	}
 	refused(t, what, err, http.StatusConflict, id)
+}
+
+func (s *suite) fields(t *testing.T, id string) {
+	url := s.lb.ServiceURL("lbaas", "loadbalancers") + "?tags=" + s.mark + "&fields=id&fields=provisioning_status&fields=updated_at"
+	_, answer := raw(t, s.lb, http.MethodGet, url, nil)
+	list, _ := answer["loadbalancers"].([]any)
+	if len(list) != 1 {
+		t.Fatalf("got %v", answer)
+	}
+	first, _ := list[0].(map[string]any)
+	if len(first) != 3 || first["id"] != id || first["provisioning_status"] != "ACTIVE" {
+		t.Errorf("got %v", first)
+	}
 }
 
 func (s *suite) findBalancer(t *testing.T, lb *loadbalancers.LoadBalancer) {

@@ -39,7 +39,8 @@ func (s *suite) securityGroups(t *testing.T) {
 		}
 	})
 	t.Run("many rules in one request, all or none", func(t *testing.T) {
-		made := must(rules.CreateBulk(t.Context(), s.network, []rules.CreateOpts{rule(1001, "192.0.2.0/24"), rule(1001, "2001:db8::/32"), rule(1002, "192.0.2.0/24")}).Extract())(t, "create rules")
+		three := []rules.CreateOpts{rule(1001, "192.0.2.0/24"), rule(1001, "2001:db8::/32"), rule(1002, "192.0.2.0/24")}
+		made := must(rules.CreateBulk(t.Context(), s.network, three).Extract())(t, "create rules")
 		if len(made) != 3 {
 			t.Errorf("made %+v", made)
 		}
@@ -90,6 +91,11 @@ func (s *suite) securityGroups(t *testing.T) {
 		_, err := rules.Create(t.Context(), s.network, bad).Extract()
 		refused(t, "create", err, http.StatusNotFound)
 	})
+	s.groupEnds(t, group)
+}
+
+// groupEnds takes rules and group away.
+func (s *suite) groupEnds(t *testing.T, group *groups.SecGroup) {
 	t.Run("rules are found by group and deleted once", func(t *testing.T) {
 		page := must(rules.List(s.network, rules.ListOpts{SecGroupID: group.ID, Direction: "ingress", PortRangeMin: 1002}).AllPages(t.Context()))(t, "list")
 		found := must(rules.ExtractRules(page))(t, "rules")

@@ -44,6 +44,8 @@ type Options struct {
 	// HideExternalSubnets keeps the subnets of the external network from the projects,
 	// as clouds do whose external network is not shared.
 	HideExternalSubnets bool
+	// Roomy gives the networks thousands of addresses rather than a hundred.
+	Roomy bool
 }
 
 // Times are how long a provider works on a load balancer.

@@ -17,15 +17,14 @@ type user struct {
 }
 
 type token struct {
-	id       string
-	user     *user
-	project  *project
-	roles    []string
-	methods  []string
-	issued   time.Time
-	expires  time.Time
-	revoked  bool
-	appCreds bool
+	id      string
+	user    *user
+	project *project
+	roles   []string
+	methods []string
+	issued  time.Time
+	expires time.Time
+	revoked bool
 }
 
 // Roles that Octavia's default policy asks for.
@@ -111,7 +110,7 @@ func (c *Cloud) createToken(r *request) (reply, error) {
 			given.ID != known.ApplicationCredentialID && given.Name != known.ApplicationCredentialName {
 			return reply{}, unauthorized()
 		}
-		t.user, scope.ID, t.appCreds = c.findUser("", known.User), known.ProjectID, true
+		t.user, scope.ID = c.findUser("", known.User), known.ProjectID
 	case slices.Contains(id.Methods, "token"):
 		old := c.tokens[id.Token.ID]
 		if old == nil || !old.good(r.now) {

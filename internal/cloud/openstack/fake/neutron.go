@@ -53,7 +53,7 @@ func (c *Cloud) neutronRoutes() map[string]handler {
 	return routes
 }
 
-// extensions that the lab's Neutron announces and a load balancer might look for.
+// extensions that Neutron announces and a load balancer might look for.
 var extensions = []string{
 	"address-group", "allowed-address-pairs", "external-net", "fip-port-details", "filter-validation", "net-mtu", "pagination",
 	"port-security", "project-id", "quota_details", "quotas", "revision-if-match", "router", "security-group", "sorting",
@@ -343,9 +343,9 @@ func (c *Cloud) deleteQuota(r *request) (reply, error) {
 	return reply{status: http.StatusNoContent}, nil
 }
 
-// SetQuota limits a resource in the demo project: names of Neutron (floatingip,
-// security_group, security_group_rule, port) or of Octavia (load_balancer, listener,
-// octavia_pool written pool, member, health_monitor). Negative is no limit.
+// SetQuota limits a resource in the demo project: one of Neutron's (floatingip,
+// security_group, security_group_rule, port) or of Octavia's (load_balancer, listener,
+// pool, member, health_monitor). Negative is no limit.
 func (c *Cloud) SetQuota(resource string, limit int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

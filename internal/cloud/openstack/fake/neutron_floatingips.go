@@ -121,7 +121,7 @@ func (c *Cloud) externalAddress(n *network, subnetID, address string) (fixedIP, 
 	if subnetID != "" || address != "" {
 		return c.takeFixedIP(n, subnetID, address)
 	}
-	var last error = conflict("IpAddressGenerationFailure", fmt.Sprintf("No more IP addresses available on network %s.", n.id))
+	last := conflict("IpAddressGenerationFailure", fmt.Sprintf("No more IP addresses available on network %s.", n.id))
 	for _, s := range c.subnetsOf(n) {
 		if s.cidr.Addr().Is6() {
 			continue
@@ -165,7 +165,8 @@ func (c *Cloud) floatingTarget(r *request, self *floatingIP, external *network, 
 	case len(four) == 0:
 		return nil, fixed, badRequest("BadRequest", fmt.Sprintf("Bad floatingip request: Cannot add floating IP to port %s that has no fixed IPv4 addresses.", p.id))
 	case len(four) > 1:
-		return nil, fixed, badRequest("BadRequest", fmt.Sprintf("Bad floatingip request: Port %s has multiple fixed IPv4 addresses. Must provide a specific IPv4 address when assigning a floating IP.", p.id))
+		return nil, fixed, badRequest("BadRequest", fmt.Sprintf("Bad floatingip request: Port %s has multiple fixed IPv4 addresses. "+
+			"Must provide a specific IPv4 address when assigning a floating IP.", p.id))
 	default:
 		fixed = four[0]
 	}
@@ -202,8 +203,7 @@ func (c *Cloud) updateFloatingIP(r *request) (reply, error) {
 	if err := f.checkRevision(r); err != nil {
 		return reply{}, err
 	}
-	// An update that names no port takes the floating IP off its port unless it names
-	// something else only: a port_id of null is what detaches.
+	// A port_id of null detaches; one that is left out changes nothing.
 	if want.PortID.set || want.FixedIPAddress.set {
 		p, fixed, err := c.floatingTarget(r, f, f.network, want.PortID, want.FixedIPAddress)
 		if err != nil {

@@ -15,18 +15,16 @@ type fixedIP struct {
 
 type port struct {
 	standard
-	network       *network
-	fixedIPs      []fixedIP
-	deviceID      string
-	deviceOwner   string
-	groups        []string
-	adminStateUp  bool
-	status        string
-	mac           string
-	addressPairs  []map[string]any
-	insecure      bool // port_security_enabled is false
-	service       bool // made by a service: the project's rules of deletion do not hold
-	bindingHostID string
+	network      *network
+	fixedIPs     []fixedIP
+	deviceID     string
+	deviceOwner  string
+	groups       []string
+	adminStateUp bool
+	status       string
+	mac          string
+	addressPairs []map[string]any
+	insecure     bool // port_security_enabled is false
 }
 
 type portRequest struct {

@@ -148,11 +148,11 @@ func (c *Cloud) createBalancer(r *request) (reply, error) {
 	if c.lbQuotaMet(r.token.project, "load_balancer", 1) {
 		return reply{}, quotaMet("Load Balancer")
 	}
-	if err := c.takeVIP(b, want.VIPAddress.value); err != nil {
-		return reply{}, vipRefusal(b.provider, err)
-	}
 	if twice(want.Tags.value) {
 		return reply{}, conflict("", "Already an entity with that specified id.")
+	}
+	if err := c.takeVIP(b, want.VIPAddress.value); err != nil {
+		return reply{}, vipRefusal(b.provider, err)
 	}
 	// From here on a refusal leaves the VIP port behind in Neutron: the database of
 	// Octavia is rolled back, Neutron is not (api/v2/controllers/load_balancer.py, post).
@@ -338,7 +338,6 @@ func (c *Cloud) takeVIP(b *loadBalancer, address string) error {
 		}
 	}
 	p := c.addPort(b.project, b.vip.network, "octavia-lb-"+b.id, ips)
-	p.service = true
 	if b.provider == ovn {
 		p.name = "ovn-lb-vip-" + b.id
 	} else {

@@ -285,9 +285,9 @@ func (c *Cloud) replaceMembers(r *request) (reply, error) {
 	for _, m := range plan.added {
 		w.changed = append(w.changed, &m.element)
 	}
-	for m, want := range plan.kept {
-		m.change(want.update(), r.now)
-		w.changed = append(w.changed, &m.element)
+	for _, k := range plan.kept {
+		k.member.change(k.want.update(), r.now)
+		w.changed = append(w.changed, &k.member.element)
 	}
 	for _, m := range plan.gone {
 		m.provisioning, m.updated = pendingDelete, r.now
@@ -300,25 +300,30 @@ func (c *Cloud) replaceMembers(r *request) (reply, error) {
 // batch is what a batch request does to a pool.
 type batch struct {
 	added []*member
-	kept  map[*member]memberPOST
+	kept  []keptMember
 	gone  []*member
 }
 
+type keptMember struct {
+	member *member
+	want   memberPOST
+}
+
 func (c *Cloud) planMembers(p *pool, wanted []memberPOST) (batch, error) {
-	plan := batch{kept: map[*member]memberPOST{}}
+	var plan batch
 	for _, want := range wanted {
 		m, err := c.newMember(p, want)
 		if err != nil {
 			return plan, err
 		}
 		if old := p.member(m.address, m.port); old != nil {
-			plan.kept[old] = want
+			plan.kept = append(plan.kept, keptMember{old, want})
 		} else {
 			plan.added = append(plan.added, m)
 		}
 	}
 	for _, m := range p.members {
-		if _, kept := plan.kept[m]; !kept {
+		if !slices.ContainsFunc(plan.kept, func(k keptMember) bool { return k.member == m }) {
 			plan.gone = append(plan.gone, m)
 		}
 	}

@@ -33,6 +33,8 @@ func (c *Cloud) seed() {
 	c.addUser("other", other, member)
 	c.addUser("noroles", demo, []string{"member", "reader"})
 	c.addUser("admin", admins, []string{"member", "reader", roleAdmin, roleMember, roleLBAdmin})
+	// In the project demo it may fail load balancers over, which members may not.
+	c.users[len(c.users)-1].roles[demo.id] = []string{"member", "reader", roleMember, roleLBAdmin}
 	c.credentials = Credentials{
 		User: "demo", Password: password, Project: "demo", ProjectID: demo.id, Domain: "Default", Other: "other", OtherProject: "other",
 		NoRoles: "noroles", Admin: "admin", AdminProject: "admin",
@@ -41,10 +43,17 @@ func (c *Cloud) seed() {
 	}
 
 	tenant := c.addNetwork(demo.id, "private", false)
-	four := c.addSubnet(tenant, "private-v4", "10.0.0.0/24", "10.0.0.100", 100)
-	six := c.addSubnet(tenant, "private-v6", "fd00:10::/64", "fd00:10::100", 100)
+	room := struct {
+		v4, external string
+		addresses    int
+	}{"10.0.0.0/24", "203.0.113.0/24", 100}
+	if c.options.Roomy {
+		room.v4, room.external, room.addresses = "10.0.0.0/16", "203.0.0.0/16", 5000
+	}
+	four := c.addSubnet(tenant, "private-v4", room.v4, "10.0.0.100", room.addresses)
+	six := c.addSubnet(tenant, "private-v6", "fd00:10::/64", "fd00:10::100", room.addresses)
 	external := c.addNetwork(admins.id, "public", true)
-	pool := c.addSubnet(external, "public-pool", "203.0.113.0/24", "203.0.113.10", 100)
+	pool := c.addSubnet(external, "public-pool", room.external, "203.0.113.10", room.addresses)
 	two := c.addSubnet(external, "public-two", "198.51.100.0/24", "198.51.100.10", 100)
 	c.ids = IDs{
 		Network: tenant.id, SubnetV4: four.id, SubnetV6: six.id, External: external.id, ExternalPool: pool.id, ExternalTwo: two.id,

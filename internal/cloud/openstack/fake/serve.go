@@ -243,10 +243,14 @@ func (t transport) RoundTrip(r *http.Request) (response *http.Response, err erro
 	}
 	in.RequestURI = r.URL.RequestURI()
 	defer func() {
-		switch p := recover(); {
-		case p == nil:
-		case p != http.ErrAbortHandler:
+		p := recover()
+		if p == nil {
+			return
+		}
+		if cause, ok := p.(error); !ok || !errors.Is(cause, http.ErrAbortHandler) {
 			panic(p)
+		}
+		switch {
 		case ctx.Err() != nil:
 			response, err = nil, context.Cause(ctx)
 		default:

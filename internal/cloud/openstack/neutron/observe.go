@@ -21,8 +21,8 @@ func list[T any](ctx context.Context, client *gophercloud.ServiceClient, path, k
 	var out []T
 	for search := q.string(); ; {
 		var page map[string]json.RawMessage
-		response, err := client.Get(ctx, client.ServiceURL(path)+search, &page, nil)
-		if _, _, err = gophercloud.ParseResponse(response, err); err != nil {
+		_, _, err := gophercloud.ParseResponse(client.Get(ctx, client.ServiceURL(path)+search, &page, nil)) //nolint:bodyclose // gophercloud closes what it decodes
+		if err != nil {
 			return nil, err
 		}
 		items, ok := page[key]

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -105,7 +106,7 @@ func (s *stage) tell() {
 			if c.holds(s) != "" {
 				return false
 			}
-			s.play(3 * time.Second) // it may have been on its way to something else
+			s.play(2500 * time.Millisecond) // it may have been on its way to something else
 			return c.holds(s) == ""
 		})
 		if now := s.address("web"); before != "" && now != before && c.name != "another floating IP" && c.name != "delete" {
@@ -142,15 +143,24 @@ var stories = map[string]string{
 	"security groups": "[LoadBalancer]\nmanage-security-groups = true\ncreate-monitor = true\n",
 }
 
+// thorough tells whether every fault is tried at every call. It is done with
+// FAIRLEAD_TEST_THOROUGH=1; otherwise each call gets some of them, a different choice
+// at each, so that every call and every fault is met.
+func thorough() bool { return os.Getenv("FAIRLEAD_TEST_THOROUGH") != "" }
+
 func TestAKillBeforeOrAfterAnyCallIsSurvived(t *testing.T) {
 	for name, conf := range stories {
 		total := calls(t, conf)
 		if total < 50 {
 			t.Fatalf("the story makes %d calls only", total)
 		}
-		hits := 0
-		for _, after := range []bool{false, true} {
-			for n := 1; n <= total; n++ {
+		hits, tried := 0, 0
+		for n := 1; n <= total; n++ {
+			for _, after := range []bool{false, true} {
+				if testing.Short() && (n%4 != 0 || after != (n%8 == 0)) {
+					continue
+				}
+				tried++
 				t.Run(fmt.Sprintf("%s/call %d/after %v", name, n, after), func(t *testing.T) {
 					onStage(t, brisk(), conf, func(s *stage) {
 						s.cloud.Intercept(func(c fake.Call) fake.Fault {
@@ -169,34 +179,41 @@ func TestAKillBeforeOrAfterAnyCallIsSurvived(t *testing.T) {
 				})
 			}
 		}
-		if hits < total {
-			t.Errorf("%s: %d processes were killed at %d calls: the test misses its mark", name, hits, total)
+		if hits < tried*9/10 {
+			t.Errorf("%s: %d processes were killed in %d stories: the test misses its mark", name, hits, tried)
 		}
 	}
 }
 
 func TestAnyFaultOfAnyCallIsSurvived(t *testing.T) {
-	faults := map[string]fake.Fault{
-		"409":              fake.Reply(http.StatusConflict),
-		"429":              fake.TooMany(2 * time.Second),
-		"500":              fake.Reply(http.StatusInternalServerError),
-		"503":              fake.Reply(http.StatusServiceUnavailable),
-		"done, no answer":  {Lost: fake.LostAfter},
-		"not done":         {Lost: fake.LostBefore},
-		"malformed":        {Malformed: true},
-		"answer after 30s": {Delay: 30 * time.Second},
+	faults := []struct {
+		name  string
+		fault fake.Fault
+	}{
+		{"409", fake.Reply(http.StatusConflict)},
+		{"done, no answer", fake.Fault{Lost: fake.LostAfter}},
+		{"429", fake.TooMany(2 * time.Second)},
+		{"500", fake.Reply(http.StatusInternalServerError)},
+		{"malformed", fake.Fault{Malformed: true}},
+		{"503", fake.Reply(http.StatusServiceUnavailable)},
+		{"not done", fake.Fault{Lost: fake.LostBefore}},
+		{"answer after 30s", fake.Fault{Delay: 30 * time.Second}},
 	}
 	conf := stories["security groups"]
 	total := calls(t, conf)
-	for name, fault := range faults {
-		for n := 1; n <= total; n++ {
-			t.Run(fmt.Sprintf("%s/call %d", name, n), func(t *testing.T) {
+	for n := 1; n <= total; n++ {
+		for i, f := range faults {
+			const some = 4
+			if !thorough() && (n+i)%some != 0 || testing.Short() && (n+i)%len(faults) != 0 {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s/call %d", f.name, n), func(t *testing.T) {
 				onStage(t, brisk(), conf, func(s *stage) {
 					s.cloud.Intercept(func(c fake.Call) fake.Fault {
 						if c.Number != n || !s.running.Load() {
 							return fake.Fault{}
 						}
-						return fault
+						return f.fault
 					})
 					s.tell()
 				})

@@ -132,7 +132,7 @@ func (s updateListener) do(ctx context.Context, c *gophercloud.ServiceClient) (c
 		for i := range l.Listeners {
 			if have := &l.Listeners[i]; have.ID == s.ID {
 				want := s.Want
-				want.ID, want.Name, want.Tags, want.Status = have.ID, have.Name, have.Tags, PendingUpdate
+				want.ID, want.Status = have.ID, PendingUpdate
 				*have = want
 			}
 		}
@@ -183,6 +183,7 @@ func (s createPool) do(ctx context.Context, c *gophercloud.ServiceClient) (chang
 type updatePool struct {
 	ID         string
 	Want, Have Pool
+	Rename     bool
 }
 
 func (s updatePool) String() string {
@@ -190,8 +191,15 @@ func (s updatePool) String() string {
 }
 
 func (s updatePool) do(ctx context.Context, c *gophercloud.ServiceClient) (change, error) {
-	err := put(ctx, c, "pools", s.ID, "pool", poolBody(&s.Want))
+	body := poolBody(&s.Want)
+	if s.Rename {
+		body["name"] = s.Want.Name
+	}
+	err := put(ctx, c, "pools", s.ID, "pool", body)
 	return inPool(s.ID, func(p *Pool) {
+		if s.Rename {
+			p.Name = s.Want.Name
+		}
 		p.Method, p.Sticky, p.StickyFor, p.Down, p.Status = s.Want.Method, s.Want.Sticky, s.Want.StickyFor, false, PendingUpdate
 	}), wrap(err, "change pool %s", s.ID)
 }

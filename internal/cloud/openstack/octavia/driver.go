@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -70,6 +71,7 @@ type Driver struct {
 	clients *Clients
 	denied  *lb.Refusal // why there are no clients
 	built   []lb.Built
+	looks   atomic.Int64 // how often the loop went round
 }
 
 // New makes a driver that Run runs.
@@ -141,6 +143,7 @@ func (d *Driver) Run(ctx context.Context) error {
 			f()
 		}
 		r.drain()
+		d.looks.Add(1)
 		timer.Reset(max(r.advance(ctx, time.Now()), time.Millisecond))
 	}
 }

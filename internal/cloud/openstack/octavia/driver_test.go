@@ -1,11 +1,26 @@
 package octavia
 
 import (
+	"os"
+	"runtime/debug"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"fairlead.dev/fairlead/internal/cloud/openstack/fake"
 )
+
+func TestMain(m *testing.M) {
+	// Thousands of small worlds are made and thrown away.
+	debug.SetGCPercent(1000)
+	code := m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		println(err.Error())
+		code = 1
+	}
+	os.Exit(code)
+}
 
 const plainConf = "[LoadBalancer]\n"
 
@@ -16,7 +31,6 @@ func TestAServiceGetsAnAddressAndLeavesNothingBehind(t *testing.T) {
 		s.service("web", "80/TCP")
 		s.start()
 		s.until("address", s.quiet)
-		t.Log(s.cloud.CountCalls(), s.services["web"].Held)
 		s.change(func() { s.leaving["web"] = true })
 		s.until("gone", func() bool { return len(s.services) == 0 })
 		if left := s.leftovers(); len(left) > 0 {

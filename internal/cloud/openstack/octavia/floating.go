@@ -20,15 +20,23 @@ func (v *view) floatingWant(u *unit, m *memo) (*neutron.FloatingWant, *lb.Refusa
 		if owner == nil {
 			owner = h
 		}
+		if h.surplus || h.Wanted && !slices.Contains(h.families, lb.IPv4) {
+			continue // the floating IP that is described as the Service's is the other half's
+		}
 		described := []string{v.description(h, false), v.description(h, true)}
 		if v.heldByOCCM(h) {
 			described = append(described, occm.FloatingIP{Cluster: h.cluster.Name, Service: h.Service.Key.String()}.Description())
 		}
 		w.Earlier = append(w.Earlier, described...)
 		w.Keep = w.Keep || h.Options.KeepFloatingIP
-		if !w.Shown.IsValid() && len(h.Service.Held) > 0 {
-			w.Shown = h.Service.Held[0]
+		for _, a := range h.Service.Held {
+			if !w.Shown.IsValid() && lb.FamilyOf(a) == lb.IPv4 {
+				w.Shown = a
+			}
 		}
+	}
+	if owner == nil {
+		return nil, nil // nobody's: see orphans.go
 	}
 	w.Description = v.description(owner, w.Keep)
 	if u.have != nil {
@@ -39,7 +47,7 @@ func (v *view) floatingWant(u *unit, m *memo) (*neutron.FloatingWant, *lb.Refusa
 		w.From = []string{m.vip.Port}
 	}
 	switch {
-	case len(u.halves) == 0 && u.have != nil && (u.have.owned() || len(u.have.Tags) > 0 && !u.have.exclusive(nil)):
+	case len(u.halves) == 0 && u.have != nil && (u.have.owned() && v.want(u).goes(u.have) || u.have.tagged(owner.tag())):
 		return nil, nil // the load balancer goes first
 	case len(u.halves) == 0:
 		w.Remove = true
@@ -57,7 +65,7 @@ func (v *view) floatingWant(u *unit, m *memo) (*neutron.FloatingWant, *lb.Refusa
 			}
 		}
 	}
-	if len(v.floating[w.Port]) > 0 && !w.Address.IsValid() {
+	if len(v.byPort[w.Port]) > 0 && !w.Address.IsValid() {
 		return &w, nil // has one, wherever it came from
 	}
 	var refusal *lb.Refusal
@@ -79,24 +87,42 @@ func (v *view) description(h *half, keep bool) string {
 // heldByOCCM tells whether the Service shows a floating IP that OCCM described as its
 // own. The description alone proves nothing: the cluster's name is not unique.
 func (v *view) heldByOCCM(h *half) bool {
-	return slices.ContainsFunc(v.FloatingIPs, func(f neutron.FloatingIP) bool {
-		told, ok := occm.ParseFloatingIP(f.Description)
-		return ok && told.ClusterUID == "" && slices.Contains(h.Service.Held, f.Address) && told.Of(h.Service.Key, h.cluster.Name, h.cluster.UID)
+	return slices.ContainsFunc(h.Service.Held, func(a netip.Addr) bool {
+		i, there := v.byAddress[a]
+		if !there {
+			return false
+		}
+		told, ok := occm.ParseFloatingIP(v.FloatingIPs[i].Description)
+		return ok && told.ClusterUID == "" && told.Of(h.Service.Key, h.cluster.Name, h.cluster.UID)
 	})
 }
 
-// floats are the floating IPs that a unit may be concerned with, signed.
+// floats are the floating IPs that a unit may be concerned with, signed. What a stranger
+// gave to a load balancer that is not ours either stays out of it.
 func (v *view) floats(u *unit, w *neutron.FloatingWant) []neutron.FloatingIP {
+	var at []int
+	for _, port := range append([]string{w.Port}, w.From...) {
+		at = append(at, v.byPort[port]...)
+	}
+	for _, d := range w.Earlier {
+		at = append(at, v.byDescription[d]...)
+	}
+	if i, there := v.byAddress[w.Address]; there {
+		at = append(at, i)
+	}
+	slices.Sort(at)
+	theirs := u.have != nil && !u.have.owned()
 	var out []neutron.FloatingIP
-	for _, f := range v.FloatingIPs {
+	for _, i := range slices.Compact(at) {
+		f := v.FloatingIPs[i]
 		here := f.PortID != "" && (f.PortID == w.Port || slices.Contains(w.From, f.PortID))
 		described := slices.Contains(w.Earlier, f.Description)
-		if !here && !described && f.Address != w.Address {
-			continue
-		}
 		told, ok := occm.ParseFloatingIP(f.Description)
 		f.Keep = told.Kept
-		f.Ours = ok && (told.ClusterUID == v.in.Cluster.UID || told.ClusterUID == "" && (here || described))
+		f.Ours = ok && (told.ClusterUID == v.in.Cluster.UID || told.ClusterUID == "" && (here && !theirs || described))
+		if w.Remove && theirs && !f.Ours {
+			continue
+		}
 		out = append(out, f)
 	}
 	return out
@@ -168,8 +194,8 @@ func (v *view) address(u *unit, h *half, family lb.Family) (netip.Addr, bool) {
 	if family == lb.IPv6 || u.halves[0].Options.Internal {
 		return vip, true
 	}
-	for _, f := range v.FloatingIPs {
-		if f.PortID == u.have.VIP.Port && f.PortID != "" && (f.Fixed == vip || !f.Fixed.IsValid()) {
+	for _, i := range v.byPort[u.have.VIP.Port] {
+		if f := &v.FloatingIPs[i]; u.have.VIP.Port != "" && (f.Fixed == vip || !f.Fixed.IsValid()) {
 			return f.Address, true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"fairlead.dev/fairlead/internal/cloud/openstack/neutron"
 	"fairlead.dev/fairlead/internal/compat/occm"
 	"fairlead.dev/fairlead/internal/lb"
 )
@@ -19,6 +20,7 @@ const (
 	// A dual-stack Service whose provider takes one family a load balancer has a
 	// second one for its second family.
 	secondTagPrefix = "fairlead_service2_"
+	secondSuffix    = "_ipv6"
 )
 
 // ClusterTag is on everything of a cluster that can carry a tag.
@@ -31,13 +33,16 @@ type half struct {
 	cluster  Cluster
 	families []lb.Family
 	second   bool
+	// surplus: the Service stays, but does not need this half any more.
+	surplus bool
+	opens   *[]neutron.Rule
 }
 
 // name is what OCCM would call the load balancer if it were this half's own.
 func (h *half) name() string {
 	name := occm.LoadBalancerName(h.cluster.Name, h.Service.Namespace, h.Service.Name)
 	if h.second {
-		return occm.Cut(name, 250) + "_ipv6"
+		return occm.Cut(name, 250) + secondSuffix
 	}
 	return name
 }
@@ -60,6 +65,7 @@ type unit struct {
 	surplus []*LoadBalancer
 	// sought is an id that was asked for and not found.
 	sought string
+	want   *want // once it was decided
 }
 
 // units finds the load balancer of every half: by our tag, by the id that the
@@ -86,6 +92,8 @@ func (v *view) units() []*unit {
 		for _, h := range v.halves(&v.in.Requests[i]) {
 			mine := v.tagged(h)
 			switch {
+			case len(mine) == 0 && h.Wanted && !h.Service.Finalized:
+				// Nothing may be made for it, and what is there is not ours to take yet.
 			case len(mine) > 0:
 				u := at(mine[0], h.tag())
 				u.join(h)
@@ -118,7 +126,7 @@ func (v *view) units() []*unit {
 }
 
 func (u *unit) join(h *half) {
-	if h.Wanted {
+	if h.Wanted && !h.surplus {
 		u.halves = append(u.halves, h)
 	} else {
 		u.leaving = append(u.leaving, h)
@@ -127,7 +135,7 @@ func (u *unit) join(h *half) {
 
 // rank puts the Service that the load balancer was made for first.
 func (u *unit) rank(h *half) int {
-	if u.have != nil && u.have.Name == h.name() || u.have == nil && u.key == h.tag() {
+	if u.have != nil && u.have.madeFor(h) || u.have == nil && u.key == h.tag() {
 		return 0
 	}
 	return 1
@@ -160,7 +168,7 @@ func (v *view) tagged(h *half) []*LoadBalancer {
 // shows tells whether the Service's status has an address of the load balancer.
 func (v *view) shows(l *LoadBalancer, h *half) bool {
 	return slices.ContainsFunc(h.Service.Held, func(a netip.Addr) bool {
-		return a == l.VIP.Address || slices.Contains(v.floating[l.VIP.Port], a)
+		return a == l.VIP.Address || v.leadsTo(a, l.VIP.Port)
 	})
 }
 
@@ -196,6 +204,13 @@ func (v *view) candidates(h *half) []*LoadBalancer {
 		}
 	}
 	return out
+}
+
+// madeFor tells whether a load balancer was made for a half of a Service, also under an
+// earlier name of the cluster.
+func (l *LoadBalancer) madeFor(h *half) bool {
+	return l.Name == h.name() || !h.second && l.Name == occm.LegacyName(h.Service.UID) || l.tagged(h.tag()) && strings.HasPrefix(l.Name, occm.LoadBalancerPrefix) &&
+		strings.HasSuffix(strings.TrimSuffix(l.Name, secondSuffix), "_"+h.Service.Namespace+"_"+h.Service.Name) && strings.HasSuffix(l.Name, secondSuffix) == h.second
 }
 
 // serves tells whether the members are nodes of ours.
@@ -259,6 +274,10 @@ func (v *view) halves(r *Request) []*half {
 		}
 		return []*half{whole}
 	}
+	if len(r.Service.Families) < 2 && has2 {
+		second.surplus = true // it was dual-stack
+		return []*half{whole, &second}
+	}
 	if len(r.Service.Families) < 2 {
 		return []*half{whole}
 	}
@@ -299,5 +318,6 @@ func (v *view) place(r *Request, family lb.Family) (subnet, network string) {
 	if id := r.Options.Network; id != "" {
 		return v.subnetIn(id, family), id
 	}
-	return v.nodeSubnet(v.in.Nodes, family)
+	at := v.nodeSubnets[family]
+	return at.subnet, at.network
 }

@@ -26,6 +26,16 @@ type run struct {
 	input   *Input
 	clients *Clients
 	denied  *lb.Refusal
+	// nodes is the nodesKey of input.
+	nodes string
+
+	// stale: something changed since all was looked at; until settled, nothing is to do
+	// but reading, unless something was busy.
+	stale, busy bool
+	settled     time.Time
+	// rested is when the next look may be: the longer the last one took, the later, so
+	// that thousands of Services that are built at once leave the processor to others.
+	rested time.Time
 
 	scene    Scene
 	security *neutron.Security
@@ -43,7 +53,9 @@ type run struct {
 	nextPoll time.Time
 	polled   uint64 // turn at which the last poll that came back began
 
-	ports     string // the nodes that scene.Ports is about
+	ports     string        // the nodes that scene.Ports is about
+	portsLate time.Time     // when ports that were not found are looked for again
+	portsWait time.Duration // and how long that was put off
 	portsBusy bool
 	portsFail failureState
 
@@ -51,12 +63,21 @@ type run struct {
 	floatsBusy  bool
 	floatsFail  failureState
 
-	secured       bool // the security groups are as wanted by securityKey
-	securityKey   string
-	securityBusy  bool
-	securityFresh bool            // they are to be read first
-	open          map[string]bool // the rules that there are
-	securityFail  failureState
+	secured         bool // the security groups are as wanted by openings, with the ports of portsKey
+	securityCurrent bool // and that is what is wanted now
+	openings        []opening
+	portsKey        string
+	groupsRead      map[string]bool // names that were looked for
+	securityBusy    bool
+	securityFresh   bool                  // they are to be read first
+	open            map[neutron.Rule]bool // the rules that there are
+	securityFail    failureState
+
+	// orphans are what seems to be left of Services that do not exist, by id, and at how
+	// many audits it did.
+	orphans      map[string]int
+	clearing     failureState
+	clearingBusy bool
 
 	lbs    map[string]*lbState
 	memos  map[string]*memo
@@ -69,12 +90,18 @@ type lbState struct {
 	touched uint64 // turn of our last change
 	own     bool   // the next change of updated_at is ours
 	verify  bool   // what is below it is to be asked for its state when it is ACTIVE
-	missing int    // polls that did not have it
+	missing bool   // a list did not have it
 	pending time.Time
 	busy    bool
 	fail    failureState
 	// nextLook is the earliest time to read it again.
 	nextLook time.Time
+	// sick since it was in ERROR, until it is ACTIVE again.
+	sick bool
+	// used: a unit has it. What such a load balancer is not seen in a list is asked for.
+	used bool
+	// key of the memo of the unit that has it.
+	key string
 }
 
 // memo is what is remembered of a unit between two looks.
@@ -94,12 +121,23 @@ type memo struct {
 	healthy   time.Time
 	vip       VIP // to have again
 	forget    bool
+	repeat    repetition
+	// yield: the address that the Service shows cannot be had again.
+	yield bool
+}
+
+// repetition is how often the same step was taken in a row. Each was answered well, and
+// yet it is still to do: somebody undoes it, or the cloud fails at it later.
+type repetition struct {
+	step  string
+	count int
+	until time.Time
 }
 
 func newRun(d *Driver) *run {
 	return &run{
 		d: d, log: d.o.Log, results: make(chan func()), slots: make(chan struct{}, maxCalls),
-		lbs: make(map[string]*lbState), memos: make(map[string]*memo), absent: make(map[string]bool),
+		lbs: make(map[string]*lbState), memos: make(map[string]*memo), absent: make(map[string]bool), orphans: make(map[string]int),
 	}
 }
 
@@ -117,6 +155,14 @@ func (r *run) drain() {
 
 // call runs f beside the loop, and then done in the loop.
 func (r *run) call(ctx context.Context, f func(ctx context.Context) error, done func(error)) {
+	r.quietly(ctx, f, func(err error) {
+		r.stale = true
+		done(err)
+	})
+}
+
+// quietly is call for what mostly changes nothing: done says so where it did.
+func (r *run) quietly(ctx context.Context, f func(ctx context.Context) error, done func(error)) {
 	r.calls.Add(1)
 	go func() {
 		defer r.calls.Done()
@@ -137,9 +183,7 @@ func (r *run) call(ctx context.Context, f func(ctx context.Context) error, done 
 // advance looks at everything, begins what can be begun, reports, and tells when to
 // look again.
 func (r *run) advance(ctx context.Context, now time.Time) time.Duration {
-	r.d.mu.Lock()
-	r.input, r.clients, r.denied = r.d.input, r.d.clients, r.d.denied
-	r.d.mu.Unlock()
+	r.accept()
 	if r.input == nil {
 		return time.Hour
 	}
@@ -148,31 +192,105 @@ func (r *run) advance(ctx context.Context, now time.Time) time.Duration {
 		r.d.report(r.unreachable(r.denied))
 		return next.in()
 	}
-	if now.Before(r.hold) {
-		next.by(r.hold)
-	} else {
+	held := now.Before(r.hold)
+	if next.by(r.hold); !held {
 		r.read(ctx, now, next)
 	}
-	if !r.listed {
+	switch {
+	case !r.listed:
 		if r.trouble.refusal != nil {
 			r.d.report(r.unreachable(r.trouble.refusal))
 		}
-		return next.in()
+	case now.Before(r.rested):
+		next.by(r.rested)
+	case r.stale || r.busy || !now.Before(r.settled):
+		r.survey(ctx, held, now, next)
+	default:
+		next.by(r.settled)
 	}
-	v := newView(r.input, &r.scene)
-	units := v.units()
-	if !now.Before(r.hold) {
-		busy := false
-		for _, u := range units {
-			busy = r.unit(ctx, v, u, now, next) || busy
+	if r.listed && !held {
+		r.poll(ctx, r.busy, now, next)
+	}
+	return next.in()
+}
+
+// accept notes what was handed over since.
+func (r *run) accept() {
+	r.d.mu.Lock()
+	defer r.d.mu.Unlock()
+	if r.input != r.d.input {
+		r.stale = true
+		r.input, r.nodes = r.d.input, nodesKey(r.d.input.Nodes)
+	}
+	if r.clients != r.d.clients {
+		// What was refused may be allowed now.
+		r.stale, r.security, r.hold, r.audit = true, nil, time.Time{}, time.Time{}
+		r.secured, r.securityFresh = false, true
+		for _, f := range []*failureState{&r.trouble, &r.portsFail, &r.floatsFail, &r.securityFail, &r.clearing} {
+			f.clear()
 		}
-		busy = r.secure(ctx, v, units, now, next) || busy
-		r.poll(ctx, busy, now, next)
+		for _, m := range r.memos {
+			m.fail.clear()
+			m.floatFail.clear()
+		}
+		for _, s := range r.lbs {
+			s.fail.clear()
+		}
+	}
+	r.clients, r.denied = r.d.clients, r.d.denied
+}
+
+// survey goes through all units. It is not done again until something changes or is due.
+func (r *run) survey(ctx context.Context, held bool, now time.Time, next *deadline) {
+	v := newView(r.input, &r.scene)
+	units := slices.Concat(v.units(), r.deserted(v))
+	r.name(units)
+	due := &deadline{now: now, at: now.Add(time.Hour)}
+	r.stale = false
+	if r.securityCurrent = false; !held {
+		r.busy = false
+		for _, u := range units {
+			r.busy = r.unit(ctx, v, u, now, due) || r.busy
+		}
+		r.busy = r.secure(ctx, v, units, now, due) || r.busy
+		r.busy = r.sweep(ctx, now, due) || r.busy
 	}
 	r.forget(units)
-	r.d.report(r.reports(v, units))
+	r.d.report(r.reports(v, units, now))
 	r.d.figures.scene(units, r)
-	return next.in()
+	r.settled, r.rested = due.at, time.Now().Add(time.Since(now))
+	if held {
+		r.settled = r.hold
+	}
+	next.by(r.settled)
+}
+
+// name gives every unit the key that it had before: which of its Services it begins
+// with may change, and what is remembered of it must not be lost then.
+func (r *run) name(units []*unit) {
+	taken := make(map[string]bool, len(units))
+	for _, s := range r.lbs {
+		s.used = false
+	}
+	for _, u := range units {
+		if u.have == nil {
+			taken[u.key] = true
+		}
+	}
+	for _, u := range units {
+		if u.have == nil {
+			continue
+		}
+		s := r.state(u.have.ID)
+		if s.used = true; s.key != "" {
+			u.key = s.key
+		}
+		if taken[u.key] {
+			u.key = "lb " + u.have.ID
+		}
+		s.key = u.key
+		taken[u.key] = true
+	}
 }
 
 // forget drops what is remembered of units that are gone.
@@ -211,8 +329,9 @@ func (r *run) state(id string) *lbState {
 // deadline is the earliest of several moments.
 type deadline struct{ now, at time.Time }
 
+// by names a moment. One that has passed was seen to, or waits for something else.
 func (d *deadline) by(t time.Time) {
-	if t.Before(d.at) {
+	if t.After(d.now) && t.Before(d.at) {
 		d.at = t
 	}
 }
@@ -305,6 +424,7 @@ func nodesKey(nodes []lb.Node) string {
 
 // setFloats replaces what is known of floating IPs.
 func (r *run) setFloats(all []neutron.FloatingIP) {
+	r.stale = true
 	slices.SortFunc(all, func(x, y neutron.FloatingIP) int { return x.Address.Compare(y.Address) })
 	r.scene.FloatingIPs = all
 }

@@ -175,9 +175,11 @@ func apiMinor(ctx context.Context, c *gophercloud.ServiceClient) (int, error) {
 	return newest, nil
 }
 
-// pages reads a list to its end, following the links that OpenStack gives.
+// pages reads a list to its end. Of the links that OpenStack gives to the next page only
+// the marker counts: Octavia's leave the filters out (api/common/pagination.py,
+// _make_links), and behind a proxy hosts and schemes in them are often wrong.
 func pages[T any](ctx context.Context, c *gophercloud.ServiceClient, address, name string, take func(*T)) error {
-	for address != "" {
+	for {
 		var reply map[string]json.RawMessage
 		opts := &gophercloud.RequestOpts{JSONResponse: &reply, OkCodes: []int{http.StatusOK}}
 		if _, err := c.Request(ctx, http.MethodGet, address, opts); err != nil {
@@ -197,10 +199,36 @@ func pages[T any](ctx context.Context, c *gophercloud.ServiceClient, address, na
 			}
 		}
 		i := slices.IndexFunc(links, func(l gophercloud.Link) bool { return l.Rel == "next" })
-		if i < 0 || links[i].Href == address {
+		if i < 0 || len(items) == 0 {
 			return nil
 		}
-		address = links[i].Href
+		next, err := following(address, links[i].Href)
+		if err != nil {
+			return fmt.Errorf("the links of a list of %s: %w", name, err)
+		}
+		if next == address {
+			return nil
+		}
+		address = next
 	}
-	return nil
+}
+
+// following is the address of the page after another one.
+func following(address, link string) (string, error) {
+	here, err := url.Parse(address)
+	if err != nil {
+		return "", err
+	}
+	there, err := url.Parse(link)
+	if err != nil {
+		return "", err
+	}
+	query, next := here.Query(), there.Query()
+	for _, key := range []string{"marker", "limit"} {
+		if value := next.Get(key); value != "" {
+			query.Set(key, value)
+		}
+	}
+	here.RawQuery = query.Encode()
+	return here.String(), nil
 }

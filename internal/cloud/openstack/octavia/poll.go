@@ -13,20 +13,30 @@ import (
 	"fairlead.dev/fairlead/internal/lb"
 )
 
-// deepAudit is how many audits it takes until what is below load balancers is read
-// again, too: a change there shows in updated_at, but to the second only.
+// deepAudit is how many audits it takes until what is below every load balancer was
+// read again, too, some at each: a change there shows in updated_at, but to the second
+// only.
 const deepAudit = 6
 
 // read begins the reads that are due: everything at first and at every audit, the
 // nodes' ports when nodes changed, floating IPs after an answer was lost.
 func (r *run) read(ctx context.Context, now time.Time, next *deadline) {
-	if due := !r.listed || !now.Before(r.audit); due && !r.reading && !r.trouble.waits("read", now, next) {
-		r.readAll(ctx)
-	} else {
+	switch due := !r.listed || !now.Before(r.audit); {
+	case !due:
 		next.by(r.audit)
+	case !r.listed && !r.requested() && r.input.Living == nil:
+		// Nobody asks anything of the cloud.
+	case !r.reading && !r.trouble.waits("read", now, next):
+		r.readAll(ctx)
 	}
-	if key := nodesKey(r.input.Nodes); r.listed && key != r.ports && !r.portsBusy && !r.portsFail.waits("ports", now, next) {
-		r.readPorts(ctx, key)
+	if r.ports == r.nodes && len(r.scene.Ports) < len(r.input.Nodes) && r.listed {
+		// The ports of new servers may come late; those of machines elsewhere never come.
+		if next.by(r.portsLate); !now.Before(r.portsLate) {
+			r.ports = ""
+		}
+	}
+	if r.listed && r.nodes != r.ports && !r.portsBusy && !r.portsFail.waits("ports", now, next) {
+		r.readPorts(ctx, r.nodes)
 	}
 	if r.listed && r.floatsStale && !r.floatsBusy && !r.floatsFail.waits("floating IPs", now, next) {
 		r.readFloats(ctx)
@@ -80,14 +90,18 @@ func (r *run) readAll(ctx context.Context) {
 		r.trouble.clear()
 		r.scene.Features.Minor = e.minor
 		r.scene.Networks, r.scene.Subnets, r.scene.Ports = e.networks, e.subnets, e.ports
-		r.ports = nodesKey(nodes)
+		if r.ports = nodesKey(nodes); len(e.ports) < len(nodes) {
+			r.later()
+		}
 		r.setFloats(e.floats)
 		r.merge(e.loadBalancers, began, "")
-		if r.audits++; r.audits%deepAudit == 0 {
-			for i := range r.scene.LoadBalancers {
+		r.audits++
+		for i := range r.scene.LoadBalancers {
+			if r.audits > 1 && (i+r.audits)%deepAudit == 0 {
 				r.scene.LoadBalancers[i].Known = false
 			}
 		}
+		r.count()
 		clear(r.absent)
 		r.secured, r.securityFresh = false, true
 		r.listed, r.audit = true, time.Now().Add(r.d.o.Pace.Audit)
@@ -108,8 +122,16 @@ func (r *run) readPorts(ctx context.Context, key string) {
 			return
 		}
 		r.portsFail.clear()
-		r.scene.Ports, r.ports = ports, key
+		if r.scene.Ports, r.ports = ports, key; len(ports) < len(nodes) {
+			r.later()
+		}
 	})
+}
+
+// later puts the next search for ports that were not found off, each time for longer.
+func (r *run) later() {
+	r.portsWait = min(max(2*r.portsWait, 5*r.d.o.Pace.Retry), r.d.o.Pace.Audit)
+	r.portsLate = time.Now().Add(r.portsWait)
 }
 
 func (r *run) readFloats(ctx context.Context) {
@@ -156,15 +178,17 @@ func (r *run) poll(ctx context.Context, busy bool, now time.Time, next *deadline
 	r.polling = true
 	began, clients, tag := r.turn, r.clients, ClusterTag(r.input.Cluster.UID)
 	var seen []LoadBalancer
-	r.call(ctx, func(ctx context.Context) (err error) {
+	r.quietly(ctx, func(ctx context.Context) (err error) {
 		seen, err = list(ctx, clients.LoadBalancer, tag, clients.Project)
 		return err
 	}, func(err error) {
 		r.polling, r.nextPoll = false, time.Time{}
 		if err != nil {
 			r.failed(&r.trouble, "poll", err)
+			r.stale = true
 			return
 		}
+		r.stale = r.stale || r.trouble.count > 0
 		r.trouble.clear()
 		r.merge(seen, began, tag)
 		r.polled = began
@@ -175,37 +199,53 @@ func (r *run) poll(ctx context.Context, busy bool, now time.Time, next *deadline
 // or of those with our tag.
 func (r *run) merge(seen []LoadBalancer, began uint64, tag string) {
 	there := make(map[string]bool, len(seen))
+	at := r.places()
 	for i := range seen {
 		there[seen[i].ID] = true
-		r.observe(&seen[i], began)
+		r.observe(&seen[i], began, at)
 	}
-	r.scene.LoadBalancers = slices.DeleteFunc(r.scene.LoadBalancers, func(l LoadBalancer) bool {
+	var gone []string
+	for i := range r.scene.LoadBalancers {
+		l := &r.scene.LoadBalancers[i]
 		s := r.state(l.ID)
 		switch {
 		case there[l.ID]:
-			s.missing = 0
-			return false
+			s.missing = false
 		case tag != "" && !l.tagged(tag), s.touched > began:
-			return false
+		case l.Status != PendingDelete && s.used:
+			// A list may be behind: whoever has it asks for it by its id.
+			s.missing, r.stale = true, true
+		default:
+			gone = append(gone, l.ID)
 		}
-		// A list may be behind, but what is being deleted is the last to come back.
-		s.missing++
-		if gone := l.Status == PendingDelete || s.missing > 2; gone {
-			delete(r.lbs, l.ID)
-			r.log.Info("load balancer is gone", "loadbalancer", l.ID, "name", l.Name)
-			return true
-		}
-		return false
-	})
-	slices.SortFunc(r.scene.LoadBalancers, func(x, y LoadBalancer) int { return cmp.Compare(x.ID, y.ID) })
+	}
+	for _, id := range gone {
+		r.lost(id)
+	}
+	if len(at) > len(r.scene.LoadBalancers) || !slices.IsSortedFunc(r.scene.LoadBalancers, byID) {
+		slices.SortFunc(r.scene.LoadBalancers, byID)
+	}
+}
+
+func byID(x, y LoadBalancer) int { return cmp.Compare(x.ID, y.ID) }
+
+// places are the indices of load balancers, by id.
+func (r *run) places() map[string]int {
+	at := make(map[string]int, len(r.scene.LoadBalancers))
+	for i := range r.scene.LoadBalancers {
+		at[r.scene.LoadBalancers[i].ID] = i
+	}
+	return at
 }
 
 // observe takes in what a list says of one load balancer.
-func (r *run) observe(seen *LoadBalancer, began uint64) {
+func (r *run) observe(seen *LoadBalancer, began uint64, at map[string]int) {
 	s := r.state(seen.ID)
-	i := slices.IndexFunc(r.scene.LoadBalancers, func(l LoadBalancer) bool { return l.ID == seen.ID })
-	if i < 0 {
+	i, known := at[seen.ID]
+	if !known {
+		at[seen.ID] = len(r.scene.LoadBalancers)
 		r.scene.LoadBalancers = append(r.scene.LoadBalancers, *seen)
+		r.stale = true
 		s.note(seen.Status)
 		return
 	}
@@ -227,11 +267,19 @@ func (r *run) observe(seen *LoadBalancer, began uint64) {
 		r.log.Debug("load balancer changed state", "loadbalancer", fresh.ID, "from", have.Status, "to", fresh.Status)
 	}
 	s.note(fresh.Status)
+	r.stale = r.stale || !have.looksLike(&fresh)
 	*have = fresh
+}
+
+// looksLike tells whether two lists say the same of a load balancer.
+func (l *LoadBalancer) looksLike(o *LoadBalancer) bool {
+	return l.Status == o.Status && l.Known == o.Known && l.Updated.Equal(o.Updated) && l.VIP == o.VIP && slices.Equal(l.Additional, o.Additional) &&
+		slices.Equal(l.Tags, o.Tags) && l.Name == o.Name && l.Provider == o.Provider
 }
 
 // note keeps since when a load balancer is PENDING.
 func (s *lbState) note(status Status) {
+	s.sick = status == Error || s.sick && status != Active
 	switch {
 	case !status.Pending():
 		s.pending = time.Time{}
@@ -267,16 +315,28 @@ func (r *run) look(ctx context.Context, id string, now time.Time, next *deadline
 			return
 		}
 		s.fail.clear()
-		r.observe(&seen, began)
+		s.missing = false
+		r.observe(&seen, began, r.places())
 		if have := r.scene.loadBalancer(id); have != nil && s.touched <= began && !seen.Status.Pending() {
 			*have = seen
 		}
 	})
 }
 
-// lost takes a load balancer that does not exist out of the scene.
+// lost takes a load balancer that does not exist out of the scene. With its port, what
+// led there was detached, unless the port is its user's.
 func (r *run) lost(id string) {
-	r.absent[id] = true
+	r.absent[id], r.stale = true, true
+	if l := r.scene.loadBalancer(id); l != nil {
+		r.log.Info("load balancer is gone", "loadbalancer", id, "name", l.Name)
+		port := l.VIP.Port
+		if slices.ContainsFunc(r.scene.FloatingIPs, func(f neutron.FloatingIP) bool { return f.PortID == port && port != "" }) {
+			r.floatsStale = true
+		}
+		if m := r.memos[r.state(id).key]; m != nil && l.VIP.Address.IsValid() && !m.vip.Address.IsValid() {
+			m.vip = l.VIP
+		}
+	}
 	r.scene.LoadBalancers = without(r.scene.LoadBalancers, func(l LoadBalancer) bool { return l.ID == id })
 	delete(r.lbs, id)
 }

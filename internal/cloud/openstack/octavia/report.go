@@ -10,7 +10,7 @@ import (
 )
 
 // reports are what to tell of every Service.
-func (r *run) reports(v *view, units []*unit) []lb.Built {
+func (r *run) reports(v *view, units []*unit, now time.Time) []lb.Built {
 	byService := make(map[lb.Key]*lb.Built, len(r.input.Requests))
 	out := make([]lb.Built, len(r.input.Requests))
 	for i := range r.input.Requests {
@@ -20,16 +20,22 @@ func (r *run) reports(v *view, units []*unit) []lb.Built {
 		byService[q.Service.Key] = &out[i]
 	}
 	for _, u := range units {
-		w := v.wanted(u)
+		w := v.want(u)
 		for _, h := range u.halves {
-			r.tell(v, u, h, &w, byService[h.Service.Key])
+			r.tell(v, u, h, w, byService[h.Service.Key])
 		}
 		for _, h := range u.leaving {
 			r.tellLeaving(v, u, h, byService[h.Service.Key])
 		}
 	}
 	for i := range r.input.Requests {
-		settle(&out[i], &r.input.Requests[i].Service)
+		s := &r.input.Requests[i].Service
+		if b := &out[i]; len(b.Addresses) > 0 && len(s.Held) == 0 && !b.Gone {
+			if m := r.memos[serviceTagPrefix+s.UID]; m != nil {
+				r.d.figures.published(s.UID, now.Sub(m.began))
+			}
+		}
+		settle(&out[i], s)
 	}
 	return out
 }
@@ -69,21 +75,28 @@ func (r *run) tell(v *view, u *unit, h *half, w *want, b *lb.Built) {
 	m := r.memo(u.key)
 	b.Trouble = first(b.Trouble, w.refusals[h.Service.Key])
 	if u.have == nil {
-		b.Trouble = first(b.Trouble, m.fail.refusal, building("the cloud was asked for it"))
+		b.Trouble = first(b.Trouble, m.fail.refusal, r.unseen(h), r.blind(), building("the cloud was asked for it"))
 		return
 	}
-	b.ID, b.VIP = u.have.ID, u.have.VIP.Address
+	b.VIP = u.have.VIP.Address
+	insecure := r.insecure(v, u, h)
+	serves := insecure == nil && r.serves(u, h, w)
 	for _, family := range h.families {
 		address, ok := v.address(u, h, family)
 		if !ok {
 			continue
 		}
-		if slices.Contains(h.Service.Held, address) || h.Options.PublishAtOnce || r.serves(v, u, h, w) {
+		if slices.Contains(h.Service.Held, address) || h.Options.PublishAtOnce || serves {
 			b.Addresses = append(b.Addresses, address)
 		}
 	}
-	b.Trouble = first(b.Trouble, r.ailing(u), m.fail.refusal, m.floatRefusal, m.floatFail.refusal, r.insecure(v, u, h))
-	if b.Trouble == nil && !r.serves(v, u, h, w) && len(h.Service.Held) == 0 {
+	if len(b.Addresses)+len(h.Service.Held) > 0 && !h.second {
+		// Not before an address is shown: who writes it into the Service could not tell it
+		// from the wish to share a load balancer if this one has to be built again.
+		b.ID = u.have.ID
+	}
+	b.Trouble = first(b.Trouble, r.ailing(u), m.fail.refusal, m.floatRefusal, m.floatFail.refusal, insecure, r.blind())
+	if b.Trouble == nil && !serves && len(h.Service.Held) == 0 {
 		b.Trouble = building("load balancer " + u.have.ID + " is " + string(u.have.Status))
 	}
 	if b.Trouble == nil && len(w.frontends) > 0 && noMembers(w, h) {
@@ -93,8 +106,8 @@ func (r *run) tell(v *view, u *unit, h *half, w *want, b *lb.Built) {
 
 // serves tells whether clients of the half get an answer: the load balancer was built,
 // with the half's listeners, and the nodes let it in.
-func (r *run) serves(v *view, u *unit, h *half, w *want) bool {
-	if u.have.Status != Active && u.have.Status != PendingUpdate || !u.have.Known || r.state(u.have.ID).verify || r.insecure(v, u, h) != nil {
+func (r *run) serves(u *unit, h *half, w *want) bool {
+	if u.have.Status != Active && u.have.Status != PendingUpdate || !u.have.Known || r.state(u.have.ID).verify {
 		return false
 	}
 	for i := range w.frontends {
@@ -109,6 +122,23 @@ func (r *run) serves(v *view, u *unit, h *half, w *want) bool {
 	return true
 }
 
+// unseen says why the load balancer that a Service names cannot be looked at.
+func (r *run) unseen(h *half) *lb.Refusal {
+	if s := r.lbs[h.Options.LoadBalancerID]; s != nil {
+		return s.fail.refusal
+	}
+	return nil
+}
+
+// blind says why nothing is known of the cloud for a while now.
+func (r *run) blind() *lb.Refusal {
+	const while = 3
+	if r.trouble.count < while {
+		return nil
+	}
+	return r.trouble.refusal
+}
+
 // ailing says what is wrong with a load balancer.
 func (r *run) ailing(u *unit) *lb.Refusal {
 	l := u.have
@@ -117,11 +147,11 @@ func (r *run) ailing(u *unit) *lb.Refusal {
 		return lb.Refuse(lb.LoadBalancerStuck, "ask the cloud's operator; no second one is made",
 			"load balancer %s has been %s for more than %s", l.ID, l.Status, r.d.o.Pace.Stuck)
 	}
-	if l.Status == Error {
+	if l.Status == Error || s.sick {
 		if !l.owned() {
 			return lb.Refuse(lb.LoadBalancerError, "repair it: it was not made for a Service", "load balancer %s is in state ERROR", l.ID)
 		}
-		return lb.Refuse(lb.LoadBalancerError, "wait; it is being repaired", "load balancer %s is in state ERROR", l.ID)
+		return lb.Refuse(lb.LoadBalancerError, "wait; it is being repaired", "load balancer %s was in state ERROR", l.ID)
 	}
 	for _, x := range l.Listeners {
 		if x.Status == Error {
@@ -133,11 +163,15 @@ func (r *run) ailing(u *unit) *lb.Refusal {
 
 // tellLeaving says of a Service that goes whether anything of it is still there.
 func (r *run) tellLeaving(v *view, u *unit, h *half, b *lb.Built) {
+	if h.surplus {
+		return // the Service has what it needs
+	}
 	m := r.memo(u.key)
-	rest := u.have != nil || len(u.surplus) > 0 || m.busy || m.floatBusy || !m.lost.IsZero() || r.floatsStale || r.floatsBusy || !r.released(h)
+	there := u.have != nil && (v.want(u).goes(u.have) || u.have.tagged(h.tag()) || u.have.tagged(h.name()) && !u.have.foreign(r.input.Cluster.UID))
+	rest := there || len(u.surplus) > 0 || m.busy || m.floatBusy || !m.lost.IsZero() || r.floatsStale || r.floatsBusy || !r.released(h)
 	if len(u.halves) > 0 && u.have != nil {
 		// Others stay on the load balancer: gone is what carries this one's tags.
-		rest = u.have.tagged(h.tag()) || u.have.tagged(h.name()) || m.busy || !r.released(h)
+		rest = u.have.tagged(h.tag()) || u.have.tagged(h.name()) && !u.have.foreign(r.input.Cluster.UID) || m.busy || !r.released(h)
 	} else if w, _ := v.floatingWant(u, m); w != nil {
 		steps, _ := neutron.FloatingSteps(*w, v.floats(u, w))
 		rest = rest || len(steps) > 0
@@ -153,7 +187,7 @@ func (r *run) tellLeaving(v *view, u *unit, h *half, b *lb.Built) {
 	if u.have != nil && u.have.Status.Pending() {
 		sick = r.ailing(u)
 	}
-	b.Trouble = first(b.Trouble, sick, m.fail.refusal, m.floatFail.refusal,
+	b.Trouble = first(b.Trouble, sick, m.fail.refusal, m.floatFail.refusal, r.blind(),
 		lb.Refuse(lb.Deleting, "wait", "the load balancer is being taken away"))
 }
 

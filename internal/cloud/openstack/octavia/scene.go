@@ -35,6 +35,9 @@ type Input struct {
 	// Endpoints serve the choice of members where a provider cannot ask
 	// healthCheckNodePort itself.
 	Endpoints []lb.Endpoints
+	// Living are the UIDs of all Services of the cluster, sorted, whoever serves them.
+	// What was made for any other is cleared away. nil is unknown: nothing is.
+	Living []string
 }
 
 // Scene is what is known of the cloud.
@@ -66,6 +69,8 @@ const (
 	minorAdditionalVIPs = 26
 )
 
+const ovn = "ovn"
+
 // ability is what a provider can do; Octavia's API does not tell, so the ones that
 // differ from the amphora are known by name.
 type ability struct {
@@ -79,7 +84,7 @@ type ability struct {
 }
 
 func abilityOf(provider string) ability {
-	if provider == "ovn" {
+	if provider == ovn {
 		return ability{keepsClient: true, memberSubnets: true}
 	}
 	return ability{layer7: true, timeouts: true, allowed: true, monitorPort: true, additional: true, failover: true}
@@ -92,17 +97,24 @@ type view struct {
 	byID   map[string]*LoadBalancer
 	byTag  map[string][]*LoadBalancer
 	byName map[string][]*LoadBalancer
-	// floating are the addresses by the port that they lead to.
-	floating map[string][]netip.Addr
+	// Indices of FloatingIPs by what they are looked for.
+	byPort        map[string][]int
+	byDescription map[string][]int
+	byAddress     map[netip.Addr]int
+	// Of every frontend: what all Services see alike.
+	nodeSubnets map[lb.Family]place
 }
+
+type place struct{ subnet, network string }
 
 func newView(in *Input, s *Scene) *view {
 	v := &view{
 		Scene: s, in: in,
-		byID:     make(map[string]*LoadBalancer, len(s.LoadBalancers)),
-		byTag:    make(map[string][]*LoadBalancer, len(s.LoadBalancers)),
-		byName:   make(map[string][]*LoadBalancer, len(s.LoadBalancers)),
-		floating: make(map[string][]netip.Addr, len(s.FloatingIPs)),
+		byID:   make(map[string]*LoadBalancer, len(s.LoadBalancers)),
+		byTag:  make(map[string][]*LoadBalancer, len(s.LoadBalancers)),
+		byName: make(map[string][]*LoadBalancer, len(s.LoadBalancers)),
+		byPort: make(map[string][]int, len(s.FloatingIPs)), byDescription: make(map[string][]int, len(s.FloatingIPs)),
+		byAddress: make(map[netip.Addr]int, len(s.FloatingIPs)), nodeSubnets: make(map[lb.Family]place),
 	}
 	for i := range s.LoadBalancers {
 		l := &s.LoadBalancers[i]
@@ -117,12 +129,24 @@ func newView(in *Input, s *Scene) *view {
 			v.byTag[t] = append(v.byTag[t], l)
 		}
 	}
-	for _, f := range s.FloatingIPs {
+	for i := range s.FloatingIPs {
+		f := &s.FloatingIPs[i]
 		if f.PortID != "" {
-			v.floating[f.PortID] = append(v.floating[f.PortID], f.Address)
+			v.byPort[f.PortID] = append(v.byPort[f.PortID], i)
 		}
+		v.byDescription[f.Description] = append(v.byDescription[f.Description], i)
+		v.byAddress[f.Address] = i
+	}
+	for _, family := range []lb.Family{lb.IPv4, lb.IPv6} {
+		subnet, network := s.nodeSubnet(in.Nodes, family)
+		v.nodeSubnets[family] = place{subnet, network}
 	}
 	return v
+}
+
+// leadsTo tells whether a floating IP of that address leads to a port.
+func (v *view) leadsTo(a netip.Addr, port string) bool {
+	return port != "" && slices.ContainsFunc(v.byPort[port], func(i int) bool { return v.FloatingIPs[i].Address == a })
 }
 
 func (s *Scene) subnet(id string) (neutron.Subnet, bool) {

@@ -3,7 +3,6 @@ package octavia
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -39,19 +38,32 @@ func (v *view) openings(units []*unit) []opening {
 				byService[s.Key] = o
 				all = append(all, o)
 			}
-			o.rules = neutron.MergeRules(o.rules, v.rules(u, h))
+			o.rules = append(o.rules, v.rules(u, h)...)
 		}
 	}
 	slices.SortFunc(all, func(x, y *opening) int { return x.service.Compare(y.service) })
 	out := make([]opening, len(all))
 	for i, o := range all {
+		o.rules = neutron.MergeRules(o.rules)
 		out[i] = *o
 	}
 	return out
 }
 
+func (o opening) equal(p opening) bool {
+	return o.service == p.service && o.group == p.group && slices.Equal(o.rules, p.rules)
+}
+
 // rules let the load balancer of a half in to its node ports.
 func (v *view) rules(u *unit, h *half) []neutron.Rule {
+	if h.opens == nil {
+		rules := v.open(u, h)
+		h.opens = &rules
+	}
+	return *h.opens
+}
+
+func (v *view) open(u *unit, h *half) []neutron.Rule {
 	var via []netip.Prefix
 	for _, f := range h.families {
 		subnet := h.Options.MemberSubnet
@@ -65,13 +77,13 @@ func (v *view) rules(u *unit, h *half) []neutron.Rule {
 			via = append(via, n.CIDR)
 		}
 		// A proxy in another subnet may reach the nodes through their own.
-		if own, _ := v.nodeSubnet(v.in.Nodes, f); own != subnet {
+		if own := v.nodeSubnets[f].subnet; own != subnet {
 			if n, ok := v.subnet(own); ok {
 				via = append(via, n.CIDR)
 			}
 		}
 	}
-	return neutron.RulesFor(&h.Service, &h.Options, via, abilityOf(h.Options.Provider).keepsClient)
+	return neutron.RulesFor(&h.Service, &h.Options, via, u.ability(&h.Options).keepsClient)
 }
 
 // groups are the security groups that should be there: one with the rules of all, and
@@ -97,38 +109,44 @@ func groups(c Cluster, all []opening, has func(name string) bool) []neutron.Grou
 // there is one set of them, and the order of its steps is its safety.
 func (r *run) secure(ctx context.Context, v *view, units []*unit, now time.Time, next *deadline) (busy bool) {
 	all := v.openings(units)
-	key := fmt.Sprint(all, r.ports)
 	if r.securityBusy {
+		r.securityCurrent = false
 		return true
 	}
-	if r.secured && key == r.securityKey {
+	names := groupNames(r.input)
+	// What OCCM made for a Service is looked for when it is ours to take away.
+	if r.groupsRead != nil && slices.ContainsFunc(r.input.Requests, func(q Request) bool {
+		return !q.Wanted && !q.Options.SecurityGroups && !r.groupsRead[occm.SecurityGroupName(q.Service.UID, q.Service.Namespace, q.Service.Name)]
+	}) {
+		r.secured, r.securityFresh = false, true
+	}
+	same := slices.EqualFunc(all, r.openings, opening.equal) && r.portsKey == r.ports
+	if r.securityCurrent = r.secured && same; r.securityCurrent {
 		return false
 	}
 	r.secured = false
-	if r.ports != nodesKey(r.input.Nodes) {
+	if r.ports != r.nodes {
 		return true
 	}
-	if r.securityFail.waits(key, now, next) {
+	const step = "security groups"
+	if same && r.securityFail.waits(step, now, next) {
 		return false
 	}
 	if r.security == nil {
 		r.security = neutron.NewSecurity(r.clients.Network)
 		r.security.Project = r.clients.Project
 	}
-	names := []string{neutron.ClusterGroupName(r.input.Cluster.UID)}
-	for i := range r.input.Requests {
-		s := &r.input.Requests[i].Service
-		names = append(names, occm.SecurityGroupName(s.UID, s.Namespace, s.Name))
-	}
-	r.securityBusy, r.securityKey = true, key
+	r.securityBusy, r.openings, r.portsKey = true, all, r.ports
 	security, ports, cluster, fresh := r.security, r.scene.Ports, r.input.Cluster, r.securityFresh
 	r.securityFresh = false
-	var open map[string]bool
+	var open map[neutron.Rule]bool
+	looked := false
 	r.call(ctx, func(ctx context.Context) (err error) {
 		if fresh || security.Stale() {
 			if err := security.Look(ctx, names...); err != nil {
 				return err
 			}
+			looked = true
 		}
 		err = r.close(ctx, security, groups(cluster, all, security.Has), ports)
 		open = opened(security.Groups())
@@ -138,9 +156,18 @@ func (r *run) secure(ctx context.Context, v *view, units []*unit, now time.Time,
 		if open != nil {
 			r.open = open
 		}
+		if looked {
+			r.groupsRead = make(map[string]bool, len(names))
+			for _, n := range names {
+				r.groupsRead[n] = true
+			}
+		}
+		if security.Lost() {
+			r.ports = "" // a node's port is gone
+		}
 		if err != nil {
 			r.securityFresh = true
-			r.failed(&r.securityFail, key, err)
+			r.failed(&r.securityFail, step, err)
 			return
 		}
 		r.securityFail.clear()
@@ -168,14 +195,20 @@ func (r *run) close(ctx context.Context, s *neutron.Security, want []neutron.Gro
 }
 
 // opened are the rules that there are.
-func opened(groups []neutron.Group) map[string]bool {
-	out := make(map[string]bool)
+func opened(groups []neutron.Group) map[neutron.Rule]bool {
+	out := make(map[neutron.Rule]bool)
 	for _, g := range groups {
 		for _, rule := range g.Rules {
-			out[rule.String()] = true
+			out[bare(rule)] = true
 		}
 	}
 	return out
+}
+
+// bare is what a rule lets in.
+func bare(r neutron.Rule) neutron.Rule {
+	r.ID, r.Description = "", ""
+	return r
 }
 
 // insecure says why the nodes do not let a Service's load balancer in yet.
@@ -184,7 +217,7 @@ func (r *run) insecure(v *view, u *unit, h *half) *lb.Refusal {
 		return nil
 	}
 	for _, rule := range v.rules(u, h) {
-		if !r.open[rule.String()] && !r.wider(rule) {
+		if !r.open[bare(rule)] && !r.wider(rule) {
 			return first(r.securityFail.refusal, building("the nodes' security groups do not let it in yet"))
 		}
 	}
@@ -195,14 +228,15 @@ func (r *run) insecure(v *view, u *unit, h *half) *lb.Refusal {
 func (r *run) wider(rule neutron.Rule) bool {
 	for bits := range rule.Remote.Bits() {
 		rule.Remote = netip.PrefixFrom(rule.Remote.Addr(), bits).Masked()
-		if r.open[rule.String()] {
+		if r.open[bare(rule)] {
 			return true
 		}
 	}
 	return false
 }
 
-// released tells whether nothing of a Service is left in security groups.
+// released tells whether nothing is left in security groups of Services that went.
 func (r *run) released(h *half) bool {
-	return r.secured || !h.Options.SecurityGroups
+	// Where nobody is to keep groups, that they cannot be read holds nothing up.
+	return r.securityCurrent || !h.Options.SecurityGroups && r.securityFail.count > 0
 }

@@ -1,6 +1,7 @@
 package octavia
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -51,18 +52,36 @@ type stage struct {
 	// running is set while a driver is there to be hit.
 	running atomic.Bool
 	pace    Pace
+	// user signs in; empty is a member of the project.
+	user string
+	// minted counts Services: a new one of an old name is another one.
+	minted int
+	// living is handed to the driver as Input.Living.
+	living []string
+	// endpoints are the nodes with an endpoint, by Service.
+	endpoints map[string][]string
+	// patience is how long something is waited for.
+	patience time.Duration
+	// block sets the addresses of one cluster's nodes apart from those of others.
+	block int
 }
 
 func newStage(t *testing.T, o fake.Options, conf string) *stage {
+	t.Helper()
+	return newCluster(t, fake.New(o), conf, 1)
+}
+
+// newCluster is one of several in a project. All have the same name.
+func newCluster(t *testing.T, cloud *fake.Cloud, conf string, number int) *stage {
 	t.Helper()
 	config, _, err := occm.ParseConfig([]byte(conf))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &stage{
-		t: t, cloud: fake.New(o), cluster: Cluster{UID: "c0ffee00-0000-4000-8000-000000000001", Name: "kubernetes"}, config: config,
+		t: t, cloud: cloud, cluster: Cluster{UID: fmt.Sprintf("c0ffee00-0000-4000-8000-%012d", number), Name: "kubernetes"}, config: config,
 		services: make(map[string]*lb.Service), leaving: make(map[string]bool), trouble: make(map[string]*lb.Refusal), shown: make(map[string][]string),
-		pace: DefaultPace(),
+		pace: DefaultPace(), patience: 10 * time.Minute, endpoints: make(map[string][]string), block: (number - 1) * 20, minted: (number - 1) * 100,
 	}
 	for i := range 3 {
 		s.addNode(fmt.Sprintf("node-%d", i+1))
@@ -72,7 +91,7 @@ func newStage(t *testing.T, o fake.Options, conf string) *stage {
 
 func (s *stage) addNode(name string) {
 	n := len(s.nodes)
-	v4, v6 := netip.MustParseAddr(fmt.Sprintf("10.0.0.%d", 11+n)), netip.MustParseAddr(fmt.Sprintf("fd00:10::%d", 11+n))
+	v4, v6 := netip.MustParseAddr(fmt.Sprintf("10.0.0.%d", 11+n+s.block)), netip.MustParseAddr(fmt.Sprintf("fd00:10::%d", 11+n+s.block))
 	_, server := s.cloud.AddNode(name, v4, v6)
 	s.nodes = append(s.nodes, lb.Node{Name: name, Alive: true, Addresses: []netip.Addr{v4, v6}, ServerID: server})
 	slices.SortFunc(s.nodes, func(x, y lb.Node) int { return strings.Compare(x.Name, y.Name) })
@@ -80,7 +99,8 @@ func (s *stage) addNode(name string) {
 
 // service adds one; ports are like "80/TCP".
 func (s *stage) service(name string, ports ...string) *lb.Service {
-	n := uint16(len(s.services))
+	n := uint16(s.minted)
+	s.minted++
 	svc := &lb.Service{
 		Key: lb.Key{Namespace: "shop", Name: name}, UID: fmt.Sprintf("5e41ce00-0000-4000-8000-%012d", n+1), Created: time.Now(),
 		LoadBalancer: true, Families: []lb.Family{lb.IPv4}, Annotations: make(map[string]string), Finalized: true, Marked: true,
@@ -99,7 +119,11 @@ func (s *stage) service(name string, ports ...string) *lb.Service {
 
 // input is what the controller would hand to the driver.
 func (s *stage) input() Input {
-	in := Input{Cluster: s.cluster, Nodes: slices.Clone(s.nodes)}
+	in := Input{Cluster: s.cluster, Nodes: slices.Clone(s.nodes), Living: s.living}
+	for name, nodes := range s.endpoints {
+		in.Endpoints = append(in.Endpoints, lb.Endpoints{Service: lb.Key{Namespace: "shop", Name: name}, Nodes: nodes})
+	}
+	slices.SortFunc(in.Endpoints, func(x, y lb.Endpoints) int { return x.Service.Compare(y.Service) })
 	for name, svc := range s.services {
 		options, problem := s.config.Options(s.class, svc)
 		in.Requests = append(in.Requests, Request{Service: *svc, Options: options, Problem: problem, Wanted: !s.leaving[name]})
@@ -165,7 +189,7 @@ func (s *stage) clients(ctx context.Context) *Clients {
 	}
 	provider.HTTPClient = http.Client{Transport: s.cloud.Transport(), Timeout: 20 * time.Second}
 	err = openstack.Authenticate(ctx, provider, gophercloud.AuthOptions{
-		IdentityEndpoint: who.AuthURL, Username: who.User, Password: who.Password, TenantName: who.Project, DomainName: who.Domain, AllowReauth: true,
+		IdentityEndpoint: who.AuthURL, Username: cmp.Or(s.user, who.User), Password: who.Password, TenantName: who.Project, DomainName: who.Domain, AllowReauth: true,
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -218,7 +242,7 @@ func (s *stage) play(d time.Duration) {
 		select {
 		case <-s.driver.Changed():
 			s.record()
-		case <-time.After(min(time.Until(end), 50*time.Millisecond)):
+		case <-time.After(min(time.Until(end), 250*time.Millisecond)):
 		}
 	}
 }
@@ -226,11 +250,11 @@ func (s *stage) play(d time.Duration) {
 // until plays until what is waited for is so.
 func (s *stage) until(what string, so func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(10 * time.Minute); !so(); {
+	for end := time.Now().Add(s.patience); !so(); {
 		if time.Now().After(end) {
-			s.t.Fatalf("%s: not so after 10 minutes; %s", what, s)
+			s.t.Fatalf("%s: not so after %s; %s", what, s.patience, s)
 		}
-		s.play(100 * time.Millisecond)
+		s.play(250 * time.Millisecond)
 	}
 }
 
@@ -251,6 +275,9 @@ func (s *stage) String() string {
 		if r := s.trouble[name]; r != nil {
 			fmt.Fprintf(&b, " %s: %s", r.Reason, r.Message())
 		}
+	}
+	for _, x := range s.driver.Built() {
+		fmt.Fprintf(&b, "\ndriver: %s: %v %v %d looks", x.Service, x.Addresses, x.Trouble, s.driver.looks.Load())
 	}
 	for _, l := range s.cloud.LoadBalancers() {
 		fmt.Fprintf(&b, "\n%+v", l)
@@ -298,4 +325,70 @@ func onStage(t *testing.T, o fake.Options, conf string, f func(s *stage)) {
 		}()
 		f(s)
 	})
+}
+
+// calm tells whether the cloud is at rest: nothing is under way, and no call but polls
+// was made for a while.
+func (s *stage) calm(d time.Duration) {
+	s.t.Helper()
+	for range 200 {
+		s.cloud.ResetCalls()
+		s.play(d)
+		busy := slices.ContainsFunc(s.cloud.Calls(), func(c fake.Call) bool { return c.Mutating })
+		if !busy && !slices.ContainsFunc(s.cloud.LoadBalancers(), func(l fake.LoadBalancer) bool { return strings.HasPrefix(l.ProvisioningStatus, "PENDING") }) {
+			return
+		}
+	}
+	s.t.Fatalf("the cloud does not come to rest; %s", s)
+}
+
+// own are the calls since the last reset but the shared poll.
+func (s *stage) own() (reads, changes []string) {
+	for _, c := range s.cloud.Calls() {
+		text := c.Method + " " + c.Target
+		switch {
+		case c.Mutating:
+			changes = append(changes, text+" "+c.Body)
+		case strings.Contains(c.Target, "/loadbalancers?") && strings.Contains(c.Target, "tags="), strings.Contains(c.Path, "/auth/"):
+		default:
+			reads = append(reads, text)
+		}
+	}
+	return reads, changes
+}
+
+// restart ends the process and begins another one.
+func (s *stage) restart() {
+	s.stop()
+	s.start()
+}
+
+// only is the load balancer, where there should be one.
+func (s *stage) only() fake.LoadBalancer {
+	s.t.Helper()
+	all := s.cloud.LoadBalancers()
+	if len(all) != 1 {
+		s.t.Fatalf("%d load balancers; %s", len(all), s)
+	}
+	return all[0]
+}
+
+// gone takes a Service away and waits until nothing of it is left.
+func (s *stage) gone(names ...string) {
+	s.t.Helper()
+	s.change(func() {
+		for _, n := range names {
+			s.leaving[n] = true
+		}
+	})
+	s.until("gone", func() bool {
+		return !slices.ContainsFunc(names, func(n string) bool { return s.services[n] != nil })
+	})
+}
+
+func (s *stage) clean() {
+	s.t.Helper()
+	if left := s.leftovers(); len(left) > 0 {
+		s.t.Errorf("left behind: %v", left)
+	}
 }

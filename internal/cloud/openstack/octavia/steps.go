@@ -22,7 +22,7 @@ func steps(w *want, u *unit) []step {
 	have := u.have
 	var out []step
 	for _, extra := range u.surplus {
-		if !extra.Status.Pending() && extra.owned() && extra.exclusive(w.ours) {
+		if !extra.Status.Pending() && extra.owned() && w.exclusive(extra) {
 			out = append(out, deleteLoadBalancer{ID: extra.ID, Name: extra.Name, Cascade: true, Why: "the Service has another"})
 		}
 	}
@@ -31,9 +31,9 @@ func steps(w *want, u *unit) []step {
 		return append(out, createLoadBalancer{w.whole()})
 	case have == nil:
 		return out
-	case w.remove && have.owned() && have.exclusive(w.ours) && (w.cascade || len(have.Listeners)+len(have.Pools) == 0):
+	case w.goes(have) && (w.cascade || len(have.Listeners)+len(have.Pools) == 0):
 		return append(out, deleteLoadBalancer{ID: have.ID, Name: have.Name, Cascade: w.cascade})
-	case w.remove && have.owned() && have.exclusive(w.ours):
+	case w.goes(have):
 		out = append(out, obsolete(w, have)...)
 		return append(out, deleteLoadBalancer{ID: have.ID, Name: have.Name})
 	}
@@ -42,7 +42,6 @@ func steps(w *want, u *unit) []step {
 	if all := union(have.Tags, w.loadBalancer.Tags); !w.remove && !sameTags(have.Tags, all) {
 		out = append(out, updateLoadBalancer{ID: have.ID, Name: have.Name, Tags: all})
 	}
-	out = append(out, misfits(w, have)...)
 	for i := range w.frontends {
 		out = append(out, w.frontend(&w.frontends[i], have)...)
 	}
@@ -71,20 +70,33 @@ func (w *want) whole() LoadBalancer {
 func (w *want) frontend(f *frontend, have *LoadBalancer) []step {
 	var out []step
 	l := have.listener(f.Listener.Protocol, f.Listener.Port)
+	var misfit *Listener
 	if l != nil && l.Protocol != f.Listener.Protocol {
-		l = nil // a misfit, which goes first
+		l, misfit = nil, l // that cannot be changed
 	}
 	p := have.poolFor(f, l)
-	if p == nil {
+	created := p == nil
+	if created {
 		p = &Pool{Name: f.Pool.Name, Protocol: f.Pool.Protocol}
 		out = append(out, createPool{LB: have.ID, Pool: f.Pool})
-	} else if !samePool(p, &f.Pool) {
-		out = append(out, updatePool{ID: p.ID, Want: f.Pool, Have: *p})
 	}
-	out = append(out, w.membership(p, f.Pool.Members)...)
-	out = append(out, monitoring(p, f.Pool.Monitor)...)
+	below := slices.Concat(w.membership(p, f.Pool.Members), monitoring(p, f.Pool.Monitor))
+	// Octavia 11 may leave all below a load balancer that it built at once in
+	// PENDING_CREATE for ever: members then cannot be changed until the pool was.
+	forgotten := p.Status == PendingCreate && len(below) > 0
+	named := renamed(p.Name, nil, f.owner)
+	if !created && (!samePool(p, &f.Pool) || forgotten || named) {
+		out = append(out, updatePool{ID: p.ID, Want: f.Pool, Have: *p, Rename: named})
+	}
+	out = append(out, below...)
 	want := f.Listener
 	want.Pool = p.ID
+	if misfit != nil {
+		out = append(out, deleteListener{ID: misfit.ID, Name: misfit.Name, Port: misfit.Port, Protocol: misfit.Protocol})
+	}
+	if l != nil && !renamed(l.Name, l.Tags, f.owner) {
+		want.Name, want.Tags = l.Name, l.Tags
+	}
 	switch {
 	case l == nil:
 		out = append(out, createListener{LB: have.ID, Listener: want})
@@ -161,18 +173,23 @@ func monitoring(p *Pool, want *Monitor) []step {
 	return nil
 }
 
-// misfits are listeners in the way of a wanted one: the same port, another protocol,
-// which cannot be changed.
-func misfits(w *want, have *LoadBalancer) []step {
-	var out []step
-	for i := range have.Listeners {
-		if l := &have.Listeners[i]; w.misfit(l) {
-			out = append(out, deleteListener{ID: l.ID, Name: l.Name, Port: l.Port, Protocol: l.Protocol})
+// renamed tells whether an object was made for another Service than its owner, so that
+// it would be taken for that one's at the next start. What says nothing is left so.
+func renamed(name string, tags, owner []string) bool {
+	for _, t := range tags {
+		if slices.Contains(owner, t) {
+			return false
 		}
 	}
-	return out
+	if slices.ContainsFunc(tags, func(t string) bool { return strings.HasPrefix(t, occm.LoadBalancerPrefix) }) {
+		return true
+	}
+	of, is := occm.ChildOf(name)
+	return is && (strings.HasPrefix(of, occm.LoadBalancerPrefix) || occm.IsLegacyName(of)) && !slices.Contains(owner, of)
 }
 
+// misfit tells whether a listener is in the way of a wanted one: the same port, another
+// protocol, which cannot be changed.
 func (w *want) misfit(l *Listener) bool {
 	return slices.ContainsFunc(w.frontends, func(f frontend) bool {
 		return f.Listener.Port == l.Port && f.Listener.Protocol != l.Protocol && transport(f.Listener.Protocol) == transport(l.Protocol)
@@ -185,12 +202,12 @@ func obsolete(w *want, have *LoadBalancer) []step {
 	used := make(map[string]bool)
 	for i := range have.Listeners {
 		l := &have.Listeners[i]
-		if w.wants(l) || !w.mayDelete(have, l.Tags, l.Name) {
+		if w.wants(l) || !w.mine(l.Tags, l.Name) && !w.unsigned(l) {
 			used[l.Pool] = true
 			continue
 		}
 		if w.misfit(l) {
-			continue // is among the first to go
+			continue // goes when its successor can come
 		}
 		out = append(out, deleteListener{ID: l.ID, Name: l.Name, Port: l.Port, Protocol: l.Protocol})
 	}
@@ -205,7 +222,7 @@ func obsolete(w *want, have *LoadBalancer) []step {
 		}
 	}
 	for _, p := range have.Pools {
-		if !used[p.ID] && w.mayDelete(have, nil, p.Name) {
+		if !used[p.ID] && w.mine(nil, p.Name) {
 			out = append(out, deletePool{ID: p.ID, Name: p.Name})
 		}
 	}
@@ -218,41 +235,58 @@ func (w *want) wants(l *Listener) bool {
 	})
 }
 
-// mayDelete tells whether an object below a load balancer is one of this unit's
-// Services: it says so in its tag, or by OCCM's name for it; what says nothing is the
-// one's for whom the load balancer was made.
-func (w *want) mayDelete(have *LoadBalancer, tags []string, name string) bool {
-	frozen := func(text string) bool { return slices.Contains(w.frozen, text) }
+// mine tells whether an object below a load balancer is one of this unit's Services: it
+// says so in its tag, or by OCCM's name for it.
+func (w *want) mine(tags []string, name string) bool {
+	ours := false
 	for _, t := range tags {
 		switch {
-		case frozen(t):
+		case strings.HasPrefix(t, clusterTagPrefix) && t != w.cluster, slices.Contains(w.frozen, t):
 			return false
-		case slices.Contains(w.ours, t), t == w.cluster:
-			return true
-		case strings.HasPrefix(t, clusterTagPrefix):
-			return false // another cluster's
+		case slices.Contains(w.ours, t):
+			ours = true
 		}
 	}
-	if owner, ok := occm.ChildOf(name); ok {
-		if frozen(owner) {
-			return false
-		}
-		if slices.Contains(w.ours, owner) {
-			return true
-		}
+	if ours || slices.ContainsFunc(tags, func(t string) bool { return strings.HasPrefix(t, occm.LoadBalancerPrefix) }) {
+		return ours
 	}
-	ownTags := slices.DeleteFunc(slices.Clone(tags), func(t string) bool { return strings.HasPrefix(t, clusterTagPrefix) })
-	return have.owned() && len(ownTags) == 0 && len(w.frozen) == 0
+	owner, is := occm.ChildOf(name)
+	return is && slices.Contains(w.ours, owner) && !slices.Contains(w.frozen, owner)
 }
 
-// exclusive tells whether nobody but the Services named uses the load balancer.
-func (l *LoadBalancer) exclusive(names []string) bool {
-	for _, t := range l.Tags {
-		if strings.HasPrefix(t, occm.LoadBalancerPrefix) && !slices.Contains(names, t) && t != l.Name {
-			return false
-		}
+// unsigned tells whether a listener says nothing of whose it is: OCCM takes it for the
+// one's for whom the load balancer was made.
+func (w *want) unsigned(l *Listener) bool {
+	if !w.made || len(w.frozen) > 0 || slices.ContainsFunc(l.Tags, func(t string) bool { return t != w.cluster }) {
+		return false
 	}
-	return true
+	owner, is := occm.ChildOf(l.Name)
+	return !is || slices.Contains(w.ours, owner) || !strings.HasPrefix(owner, occm.LoadBalancerPrefix) && !occm.IsLegacyName(owner)
+}
+
+// goes tells whether a load balancer goes with its last Service: it was made for one,
+// and nobody else has anything on it.
+func (w *want) goes(l *LoadBalancer) bool {
+	if !w.remove || !l.owned() || !w.exclusive(l) {
+		return false
+	}
+	return w.made || !slices.ContainsFunc(l.Listeners, func(x Listener) bool { return !w.mine(x.Tags, x.Name) })
+}
+
+// exclusive tells whether nobody but this unit's Services uses a load balancer, by its
+// tags.
+func (w *want) exclusive(l *LoadBalancer) bool {
+	return !slices.ContainsFunc(l.Tags, func(t string) bool {
+		switch {
+		case strings.HasPrefix(t, occm.LoadBalancerPrefix):
+			return !slices.Contains(w.ours, t)
+		case strings.HasPrefix(t, clusterTagPrefix):
+			return t != w.cluster
+		case strings.HasPrefix(t, serviceTagPrefix), strings.HasPrefix(t, secondTagPrefix):
+			return !slices.Contains(w.signs, t)
+		}
+		return false
+	})
 }
 
 func union(x, y []string) []string {
@@ -287,6 +321,6 @@ func sameMonitor(have, want *Monitor) bool {
 func sameListener(have, want *Listener) bool {
 	timeouts := want.Timeouts == nil || have.Timeouts != nil && *have.Timeouts == *want.Timeouts
 	return have.ConnectionLimit == want.ConnectionLimit && timeouts && slices.Equal(have.AllowedCIDRs, want.AllowedCIDRs) &&
-		have.TLSContainer == want.TLSContainer && have.ForwardedFor == want.ForwardedFor && have.Pool == want.Pool &&
+		have.TLSContainer == want.TLSContainer && have.Name == want.Name && have.ForwardedFor == want.ForwardedFor && have.Pool == want.Pool &&
 		!have.Down && have.Status != Error
 }

@@ -25,61 +25,94 @@ func (r *run) unit(ctx context.Context, v *view, u *unit, now time.Time, next *d
 		return true
 	}
 	if u.have != nil {
-		s := r.state(u.have.ID)
-		s.note(u.have.Status)
-		switch {
-		case u.have.Status.Pending():
-			next.by(s.pending.Add(r.d.o.Pace.Stuck))
-			if !u.have.tagged(ClusterTag(r.input.Cluster.UID)) {
-				r.look(ctx, u.have.ID, now, next) // the poll does not show it
-			}
-			return true
-		case u.have.Status == Active && !u.have.Known:
-			r.look(ctx, u.have.ID, now, next)
-			return true
-		case u.have.Status == Active && s.verify:
-			r.verify(ctx, u.have.ID, now, next)
-			return true
+		if settled, busy := r.settledAt(ctx, v, u, now, next); !settled {
+			return busy
 		}
 		m.settle(u.have, now)
 	}
-	w := v.wanted(u)
-	todo := r.todo(v, u, &w, m, now, next)
-	if len(todo) == 0 && u.have != nil {
+	w := v.want(u)
+	todo := r.todo(v, u, w, m, now, next)
+	switch {
+	case len(todo) == 0 && u.have != nil:
 		m.fail.clear() // what failed was done after all, or is not wanted any more
-		m.lost = time.Time{}
+		m.lost, m.repeat = time.Time{}, repetition{}
 		return floating
-	}
-	if len(todo) == 0 {
+	case len(todo) == 0:
 		return floating || !m.lost.IsZero()
 	}
 	name := todo[0].String()
 	if m.fail.waits(name, now, next) {
 		return floating
 	}
+	if m.repeat.step == name && now.Before(m.repeat.until) {
+		next.by(m.repeat.until)
+		return floating
+	}
 	r.take(ctx, u, m, todo[0], name)
 	return true
+}
+
+// settledAt tells whether a load balancer may be changed: it is not at work, and
+// everything is known of it. Otherwise it sees to that.
+func (r *run) settledAt(ctx context.Context, v *view, u *unit, now time.Time, next *deadline) (settled, busy bool) {
+	s := r.state(u.have.ID)
+	s.note(u.have.Status)
+	switch {
+	case s.missing:
+		r.look(ctx, u.have.ID, now, next)
+		return false, true
+	case u.have.Status.Pending():
+		next.by(s.pending.Add(r.d.o.Pace.Stuck))
+		if !u.have.tagged(ClusterTag(r.input.Cluster.UID)) {
+			r.look(ctx, u.have.ID, now, next) // the poll does not show it
+		}
+		return false, now.Before(s.pending.Add(r.d.o.Pace.Stuck))
+	case u.have.Status == Active && !u.have.Known:
+		if w := v.want(u); w.made && w.cascade && w.goes(u.have) {
+			return true, true // whatever is below it
+		}
+		r.look(ctx, u.have.ID, now, next)
+		return false, true
+	case u.have.Status == Active && s.verify:
+		r.verify(ctx, u.have.ID, now, next)
+		return false, true
+	}
+	return true, false
 }
 
 // settle forgets troubles of a load balancer that has been well for a while.
 func (m *memo) settle(have *LoadBalancer, now time.Time) {
 	const well = 10 * time.Minute
+	if !m.healthy.IsZero() && now.Sub(m.healthy) > well {
+		m.failovers, m.rebuilds, m.vip = 0, 0, VIP{}
+	}
 	switch {
 	case have.Status != Active:
 		m.healthy = time.Time{}
 	case m.healthy.IsZero():
 		m.healthy = now
-	case now.Sub(m.healthy) > well:
-		m.failovers, m.rebuilds, m.vip = 0, 0, VIP{}
 	}
 }
 
 // todo are the steps that may be taken now.
 func (r *run) todo(v *view, u *unit, w *want, m *memo, now time.Time, next *deadline) []step {
-	if u.have != nil && u.have.Status == Error && !w.remove {
-		return r.repair(u, m)
+	if u.have != nil && u.have.Status == Error {
+		if now.Before(m.notBefore) {
+			next.by(m.notBefore) // what ended in ERROR again and again is tried less and less often
+			return nil
+		}
+		if !w.remove {
+			return repairs(u, m.failovers)
+		}
 	}
-	if u.have == nil && !w.remove {
+	if u.have == nil && w.remove {
+		// An earlier create may still turn out to have worked.
+		if r.answered(m, now, next) {
+			m.lost = time.Time{}
+		}
+		return nil
+	}
+	if u.have == nil {
 		if m.vip.Address.IsValid() && w.loadBalancer.VIP.Port == "" {
 			w.loadBalancer.VIP.Address, w.loadBalancer.VIP.Subnet = m.vip.Address, m.vip.Subnet
 		}
@@ -103,13 +136,18 @@ func (r *run) mayCreate(v *view, u *unit, m *memo, now time.Time, next *deadline
 			return false
 		}
 	}
-	if r.ports != nodesKey(r.input.Nodes) {
+	if r.ports != r.nodes {
 		return false // the nodes' subnets are being looked up
 	}
 	if now.Before(m.notBefore) {
 		next.by(m.notBefore)
 		return false
 	}
+	return r.answered(m, now, next)
+}
+
+// answered tells whether it is clear what became of an earlier create.
+func (r *run) answered(m *memo, now time.Time, next *deadline) bool {
 	if m.lost.IsZero() {
 		return true
 	}
@@ -121,21 +159,21 @@ func (r *run) mayCreate(v *view, u *unit, m *memo, now time.Time, next *deadline
 	return r.polled >= m.lostAt
 }
 
-// repair leads a load balancer out of ERROR. One that never served is built again; one
+// repairs lead a load balancer out of ERROR. One that never served is built again; one
 // that did is failed over first, which keeps everything, and built again with the same
 // address where that is not possible or did not help.
-func (r *run) repair(u *unit, m *memo) []step {
+func repairs(u *unit, failovers int) []step {
 	have := u.have
 	if !have.owned() {
 		return nil // somebody else's
 	}
 	served := slices.ContainsFunc(u.halves, func(h *half) bool { return len(h.Service.Held) > 0 })
-	if served && abilityOf(have.Provider).failover && m.failovers == 0 {
+	if served && abilityOf(have.Provider).failover && failovers == 0 {
 		return []step{failover{ID: have.ID, Name: have.Name}}
 	}
 	why := "it was built with an error"
 	if served {
-		why = "failover did not help; it is built again with the same address"
+		why = "it is in ERROR; it is built again with the same address"
 	}
 	return []step{deleteLoadBalancer{ID: have.ID, Name: have.Name, Cascade: true, Why: why}}
 }
@@ -190,15 +228,13 @@ func (r *run) take(ctx context.Context, u *unit, m *memo, s step, name string) {
 		}
 		m.fail.clear()
 		m.lost = time.Time{}
-		r.stepDone(m, s, id, effect)
+		r.stepDone(u, m, s, name, id, effect)
 	})
 }
 
 // before remembers what a step is about to take away.
 func (r *run) before(m *memo, s step, have *LoadBalancer) {
 	switch s.(type) {
-	case failover:
-		m.failovers++
 	case deleteLoadBalancer:
 		// One that comes up in ERROR again and again is built less and less often.
 		m.notBefore = time.Now().Add(min(r.d.o.Pace.Retry<<min(m.rebuilds, 10), r.d.o.Pace.RetryMax))
@@ -209,19 +245,29 @@ func (r *run) before(m *memo, s step, have *LoadBalancer) {
 	}
 }
 
-func (r *run) stepDone(m *memo, s step, id string, effect change) {
+func (r *run) stepDone(u *unit, m *memo, s step, name, id string, effect change) {
+	if m.repeat.step != name {
+		m.repeat = repetition{step: name}
+	}
+	m.repeat.count++
+	m.repeat.until = time.Now().Add(min(r.d.o.Pace.Retry<<min(m.repeat.count, 10), r.d.o.Pace.RetryMax))
+	if _, is := s.(failover); is {
+		m.failovers++
+	}
 	var made LoadBalancer
 	if _, is := s.(createLoadBalancer); is {
 		effect(&made)
-		r.scene.LoadBalancers = append(r.scene.LoadBalancers, made)
+		// A poll may have seen it before the create was answered.
+		r.scene.LoadBalancers = append(without(r.scene.LoadBalancers, func(l LoadBalancer) bool { return l.ID == made.ID }), made)
 		id = made.ID
+		r.state(id).key = u.key
 	} else if have := r.scene.loadBalancer(id); have != nil {
 		changed := have.clone()
 		effect(changed)
 		*have = *changed
 	}
 	state := r.state(id)
-	state.touched, state.own, state.missing, state.pending = r.turn, true, 0, time.Now()
+	state.touched, state.own, state.missing, state.pending = r.turn, true, false, time.Now()
 	// Octavia calls a load balancer ACTIVE whose listener it could not make.
 	switch s.(type) {
 	case createLoadBalancer, createListener, updateListener:
@@ -239,10 +285,8 @@ func (r *run) stepFailed(m *memo, s step, id, name string, err error) {
 	case creates && why.Uncertain:
 		m.lost, m.lostAt = time.Now(), r.turn
 	case creates:
-		if m.vip.Address.IsValid() && why.Kind == access.Conflict || why.Kind == access.Invalid {
-			if m.fail.count > 2 {
-				m.vip = VIP{} // somebody else has the address by now
-			}
+		if (why.Kind == access.Conflict || why.Kind == access.Invalid) && m.fail.count > 2 {
+			m.vip, m.yield = VIP{}, true // somebody else has the address by now
 		}
 	case have == nil:
 	case why.Kind == access.Conflict:
@@ -254,7 +298,8 @@ func (r *run) stepFailed(m *memo, s step, id, name string, err error) {
 		have.Known = false
 		r.state(id).own = false
 	}
-	if _, is := s.(failover); is && why.Kind == access.Invalid {
+	const enough = 3
+	if _, is := s.(failover); is && (why.Kind == access.Invalid || why.Kind == access.Denied || m.fail.count >= enough) {
 		m.failovers++ // cannot be done: build it again
 	}
 	r.nextPoll = time.Time{}

@@ -14,6 +14,8 @@ import (
 type frontend struct {
 	Listener Listener
 	Pool     Pool
+	// owner are the names by which objects are known to be the Service's.
+	owner []string
 }
 
 // want is what should be there of a unit.
@@ -23,8 +25,13 @@ type want struct {
 	// ours are the would-be names of all Services of this unit, the leaving ones too: a
 	// listener that carries one, and is not wanted, goes.
 	ours []string
+	// signs are the tags of all Services of this unit.
+	signs []string
 	// cluster is the tag of our cluster.
 	cluster string
+	// made: the load balancer was made for one of the Services, rather than being
+	// somebody else's that they share.
+	made bool
 	// remove: nobody needs the load balancer any more.
 	remove  bool
 	cascade bool
@@ -36,15 +43,28 @@ type want struct {
 	frozen []string
 }
 
-// wanted decides what a unit should be.
+// want is what a unit should be. It is decided once.
+func (v *view) want(u *unit) *want {
+	if u.want == nil {
+		w := v.wanted(u)
+		u.want = &w
+	}
+	return u.want
+}
+
 func (v *view) wanted(u *unit) want {
 	w := want{refusals: make(map[lb.Key]*lb.Refusal), cluster: ClusterTag(v.in.Cluster.UID)}
 	for _, h := range slices.Concat(u.halves, u.leaving) {
-		w.ours = append(w.ours, h.name())
+		w.ours = append(w.ours, h.names(u.have)...)
+		w.signs = append(w.signs, h.tag())
+		w.made = w.made || u.have == nil || u.have.madeFor(h)
 	}
 	if len(u.halves) == 0 {
 		w.remove = true
 		w.cascade = len(u.leaving) == 0 || u.leaving[0].Options.Cascade
+		if len(u.leaving) == 0 { // see orphans.go
+			w.made, w.ours, w.signs = true, u.have.names(), u.have.Tags
+		}
 		w.loadBalancer.Tags = v.tags(u)
 		return w
 	}
@@ -56,9 +76,9 @@ func (v *view) wanted(u *unit) want {
 	}
 	taken := make(map[lb.Port]lb.Key)
 	for _, h := range u.halves {
-		if r := v.refused(u, h, taken); r != nil {
+		if r := v.refused(u, &w, h, taken); r != nil {
 			w.refusals[h.Service.Key] = r
-			w.frozen = append(w.frozen, h.name())
+			w.frozen = append(w.frozen, h.names(u.have)...)
 			continue
 		}
 		for i := range h.Service.Ports {
@@ -84,7 +104,9 @@ func (v *view) tags(u *unit) []string {
 		out = slices.Clone(u.have.Tags)
 	}
 	for _, h := range u.leaving {
-		out = slices.DeleteFunc(out, func(t string) bool { return t == h.tag() || t == h.name() })
+		// Another cluster of the same name may have a Service of the same name here.
+		shared := u.have != nil && u.have.foreign(v.in.Cluster.UID)
+		out = slices.DeleteFunc(out, func(t string) bool { return t == h.tag() || t == h.name() && !shared })
 	}
 	for _, h := range u.halves {
 		for _, t := range []string{h.name(), h.tag()} {
@@ -105,9 +127,9 @@ func (v *view) tags(u *unit) []string {
 
 // refused says why a Service cannot be served by this unit; taken are the ports of
 // those before it.
-func (v *view) refused(u *unit, h *half, taken map[lb.Port]lb.Key) *lb.Refusal {
+func (v *view) refused(u *unit, w *want, h *half, taken map[lb.Port]lb.Key) *lb.Refusal {
 	o, s := &h.Options, &h.Service
-	able := abilityOf(o.Provider)
+	able := u.ability(o)
 	switch {
 	case h.Problem != nil:
 		return h.Problem
@@ -138,6 +160,13 @@ func (v *view) refused(u *unit, h *half, taken map[lb.Port]lb.Key) *lb.Refusal {
 		}
 		if other, is := taken[p]; is {
 			return lb.Refuse(lb.PortTaken, "change the port, or use another load balancer", "port %d/%s of the load balancer is %s's", p.Number, p.Protocol, other)
+		}
+		if u.have == nil {
+			continue
+		}
+		if l := u.have.listener(p.Protocol, p.Number); l != nil && !w.mine(l.Tags, l.Name) && !w.unsigned(l) {
+			return lb.Refuse(lb.PortTaken, "change the port, or use another load balancer",
+				"port %d/%s of load balancer %s has a listener that is not this cluster's: %s", p.Number, p.Protocol, u.have.ID, cmp.Or(l.Name, l.ID))
 		}
 	}
 	for _, p := range s.Ports {
@@ -183,14 +212,14 @@ func (v *view) fixedAddress(h *half, family lb.Family) netip.Addr {
 // frontend makes the listener and the pool of one port.
 func (v *view) frontend(u *unit, h *half, i int) frontend {
 	o, s := &h.Options, &h.Service
-	able := abilityOf(o.Provider)
+	able := u.ability(o)
 	port := s.Ports[i]
 	name := h.name()
 	l := Listener{
 		Name: occm.ListenerName(i, name), Tags: []string{name, ClusterTag(v.in.Cluster.UID)}, Protocol: port.Protocol, Port: port.Number,
 		ConnectionLimit: o.ConnectionLimit,
 	}
-	p := Pool{Name: occm.PoolName(i, name), Protocol: port.Protocol, Method: o.Method, Sticky: s.Affinity > 0}
+	p := Pool{Name: occm.PoolName(i, name), Protocol: port.Protocol, Method: u.method(o), Sticky: s.Affinity > 0}
 	if p.Sticky && port.Protocol != "TCP" {
 		p.StickyFor = int(s.Affinity / time.Second)
 	}
@@ -207,9 +236,46 @@ func (v *view) frontend(u *unit, h *half, i int) frontend {
 	if able.allowed {
 		l.AllowedCIDRs = everybodyButAll(o.SourceRanges, h.families)
 	}
-	p.Monitor = v.monitor(h, i)
+	p.Monitor = v.monitor(u, h, i)
 	p.Members = v.members(u, h, i, p.Monitor)
-	return frontend{l, p}
+	return frontend{l, p, h.names(u.have)}
+}
+
+// ability of the provider that a load balancer has, which cannot be changed, or else of
+// the one that it shall have.
+func (u *unit) ability(o *lb.CloudOptions) ability {
+	if u.have != nil {
+		return abilityOf(u.have.Provider)
+	}
+	return abilityOf(o.Provider)
+}
+
+// method is the one that is asked for, where the provider has it.
+func (u *unit) method(o *lb.CloudOptions) string {
+	const ofOVN = "SOURCE_IP_PORT"
+	switch {
+	case u.have == nil || (u.have.Provider == ovn) == (o.Provider == ovn):
+		return o.Method
+	case u.have.Provider == ovn:
+		return ofOVN
+	case o.Method == ofOVN:
+		return "ROUND_ROBIN"
+	}
+	return o.Method
+}
+
+// names are those by which objects are known to be the half's: what OCCM calls its load
+// balancer, what was before OCCM, and what the load balancer is called that was made for
+// it.
+func (h *half) names(have *LoadBalancer) []string {
+	out := []string{h.name()}
+	if !h.second {
+		out = append(out, occm.LegacyName(h.Service.UID))
+	}
+	if have != nil && have.madeFor(h) && !slices.Contains(out, have.Name) {
+		out = append(out, have.Name)
+	}
+	return out
 }
 
 // protocols of a TCP port's listener and pool (Octavia API reference, "Protocol
@@ -245,7 +311,10 @@ func everybodyButAll(ranges []netip.Prefix, families []lb.Family) []netip.Prefix
 	if open == len(families) {
 		return nil
 	}
-	out := slices.Clone(ranges)
+	out := make([]netip.Prefix, len(ranges))
+	for i, r := range ranges {
+		out[i] = r.Masked()
+	}
 	slices.SortFunc(out, comparePrefix)
 	return slices.Compact(out)
 }
@@ -256,7 +325,7 @@ func comparePrefix(x, y netip.Prefix) int {
 
 // monitor of a port. With Local traffic, a node without a pod must not get any, so
 // that it is always there.
-func (v *view) monitor(h *half, i int) *Monitor {
+func (v *view) monitor(u *unit, h *half, i int) *Monitor {
 	o, s := &h.Options, &h.Service
 	local := s.Local && s.HealthCheckNodePort > 0
 	if o.Monitor == nil && !local {
@@ -271,10 +340,12 @@ func (v *view) monitor(h *half, i int) *Monitor {
 		MaxRetries: t.MaxRetries, MaxRetriesDown: t.MaxRetriesDown,
 	}
 	switch protocol := s.Ports[i].Protocol; {
-	case local && v.asksNodes(h, protocol):
+	case local && v.asksNodes(u, h, protocol):
 		m.Type, m.Path = "HTTP", "/healthz"
 	case protocol == "UDP":
 		m.Type = "UDP-CONNECT"
+	case protocol == "SCTP" && !u.ability(o).monitorPort:
+		return nil // OVN has TCP and UDP-CONNECT only
 	case protocol == "SCTP":
 		m.Type = "SCTP"
 	default:
@@ -287,8 +358,8 @@ func (v *view) monitor(h *half, i int) *Monitor {
 }
 
 // asksNodes tells whether the provider can ask healthCheckNodePort.
-func (v *view) asksNodes(h *half, protocol string) bool {
-	return abilityOf(h.Options.Provider).monitorPort && (protocol == "TCP" || v.Features.Minor >= minorUDPMonitors)
+func (v *view) asksNodes(u *unit, h *half, protocol string) bool {
+	return u.ability(&h.Options).monitorPort && (protocol == "TCP" || v.Features.Minor >= minorUDPMonitors)
 }
 
 func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
@@ -296,7 +367,7 @@ func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Seco
 // members are the nodes that may take the port's connections, by address.
 func (v *view) members(u *unit, h *half, i int, m *Monitor) []Member {
 	s, o := &h.Service, &h.Options
-	able := abilityOf(o.Provider)
+	able := u.ability(o)
 	nodes := v.eligible(o.NodeSelector)
 	if s.Local && (m == nil || m.Type != "HTTP") {
 		nodes = v.serving(nodes, s.Key)

@@ -290,6 +290,9 @@ func listenerChanges(have, want *Listener) map[string]any {
 		}
 		body["insert_headers"] = headers
 	}
+	if have.Name != want.Name {
+		body["name"], body["tags"] = want.Name, notNil(want.Tags)
+	}
 	if have.Pool != want.Pool {
 		body["default_pool_id"] = want.Pool
 	}

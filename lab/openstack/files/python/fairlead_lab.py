@@ -8,6 +8,8 @@ Nova would (device_id), so that "plugged networks" are found again later.
 """
 from types import SimpleNamespace
 
+from oslo_config import cfg
+
 from octavia.common import clients
 from octavia.compute.drivers.noop_driver import driver
 
@@ -19,7 +21,8 @@ class ComputeDriver(driver.NoopComputeDriver):
     @staticmethod
     def _neutron():
         return clients.NeutronAuth.get_neutron_client(
-            endpoint=None, region=None, endpoint_type='publicURL')
+            endpoint=None, region=cfg.CONF.neutron.region_name,
+            endpoint_type='publicURL')
 
     def create_server_group(self, name, policy):
         # The caller reads .id, so None would end ACTIVE_STANDBY in ERROR.

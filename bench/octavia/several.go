@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fairlead.dev/fairlead/lab/openstack"
+)
+
+func many(i int) string { return fmt.Sprintf("many-%02d", i) }
+
+// several measures what many Services cost: together, when a node comes, while nothing
+// happens, and when they go.
+func (b *bench) several(ctx context.Context, f *figures) (err error) {
+	services := b.client.CoreV1().Services(metav1.NamespaceDefault)
+	b.tally.Take()
+	began := time.Now()
+	for i := range b.services {
+		if _, err := services.Create(ctx, service(many(i), 1), metav1.CreateOptions{}); err != nil {
+			return err
+		}
+	}
+	if err := b.published(ctx, b.services+1); err != nil {
+		return err
+	}
+	shown := time.Now()
+	if f.slowest, err = b.slowestBuild(ctx); err != nil {
+		return err
+	}
+	seen, err := b.calm(ctx)
+	if err != nil {
+		return err
+	}
+	f.many = spent(seen, began, shown)
+	fmt.Fprintf(os.Stderr, "%s: %d Services: %+v, slowest load balancer %s\n", f.side, b.services, f.many, f.slowest)
+	if f.node, err = b.addNode(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "%s: a node more: %+v\n", f.side, f.node)
+	time.Sleep(time.Duration(b.minutes) * time.Minute)
+	f.steady = count(b.tally.Take())
+	fmt.Fprintf(os.Stderr, "%s: %d min: %+v\n", f.side, b.minutes, f.steady)
+
+	began = time.Now()
+	for i := range b.services {
+		if err := services.Delete(ctx, many(i), metav1.DeleteOptions{}); err != nil {
+			return err
+		}
+	}
+	err = until(ctx, "all Services are gone", func() (bool, error) {
+		list, err := services.List(ctx, metav1.ListOptions{})
+		return err == nil && len(list.Items) == 2, err // the standing one, and "kubernetes"
+	})
+	if err != nil {
+		return err
+	}
+	gone := time.Now()
+	if seen, err = b.calm(ctx); err != nil {
+		return err
+	}
+	f.gone = spent(seen, began, gone)
+	return b.removeNode(ctx)
+}
+
+// slowestBuild is how long the cloud took for the load balancer that took longest, by
+// the cloud's own clock, which shows seconds.
+func (b *bench) slowestBuild(ctx context.Context) (time.Duration, error) {
+	var reply struct {
+		LoadBalancers []struct {
+			Created string `json:"created_at"`
+			Updated string `json:"updated_at"`
+		}
+	}
+	err := b.cloud.Call(ctx, b.cloud.Lab, http.MethodGet, openstack.Direct().LoadBalancer+"/v2/lbaas/loadbalancers", nil, &reply)
+	if err != nil {
+		return 0, err
+	}
+	const layout = "2006-01-02T15:04:05"
+	var slowest time.Duration
+	for _, l := range reply.LoadBalancers {
+		created, err := time.Parse(layout, l.Created)
+		if err != nil {
+			return 0, err
+		}
+		updated, err := time.Parse(layout, l.Updated)
+		if err != nil {
+			return 0, err
+		}
+		slowest = max(slowest, updated.Sub(created))
+	}
+	return slowest, nil
+}
+
+// addNode adds a node and waits until every load balancer sends to it. The clock
+// begins when the node is Ready, since what comes before is the lab's.
+func (b *bench) addNode(ctx context.Context) (cost, error) {
+	node, err := b.lab.AddNode(ctx)
+	if err != nil {
+		return cost{}, err
+	}
+	began := time.Now()
+	if err := b.addPort(ctx, node); err != nil {
+		return cost{}, err
+	}
+	var done time.Time
+	err = until(ctx, "every load balancer sends to "+node.Name(), func() (bool, error) {
+		done = time.Now()
+		c, err := b.cloud.Contents(ctx)
+		if err != nil {
+			return false, err
+		}
+		for _, l := range c.LoadBalancers {
+			if l.Status != "ACTIVE" || !sendsTo(l, node.IP4()) {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return cost{}, err
+	}
+	seen, err := b.calm(ctx)
+	if err != nil {
+		return cost{}, err
+	}
+	return spent(seen, began, done), nil
+}
+
+func sendsTo(l openstack.LoadBalancer, node netip.Addr) bool {
+	for _, x := range l.Tree {
+		for _, p := range x.Pools {
+			if !slices.ContainsFunc(p.Members, func(m openstack.Member) bool { return m.Address == node }) {
+				return false
+			}
+		}
+	}
+	return len(l.Tree) > 0
+}
+
+// removeNode takes the last node away, so that the next side begins with as many.
+func (b *bench) removeNode(ctx context.Context) error {
+	nodes := b.lab.Nodes()
+	last := nodes[len(nodes)-1]
+	err := last.Crash(ctx)
+	_, deleted := b.lab.Kubectl(ctx, "delete", "node", last.Name())
+	return errors.Join(err, deleted, b.cloud.RemoveNode(ctx, last.Name()))
+}
