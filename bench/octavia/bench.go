@@ -28,6 +28,7 @@ type bench struct {
 	cloud  *openstack.Cloud // by way of the tally
 	tally  *openstack.Tally
 	client kubernetes.Interface
+	before openstack.Contents
 }
 
 // side is a controller that is measured.
@@ -42,6 +43,9 @@ func newBench(ctx context.Context, o options, l *lab.Lab, cloud *openstack.Cloud
 	b := &bench{options: o, dir: dir, lab: l}
 	var err error
 	if b.client, err = kubernetes.NewForConfig(l.RESTConfig()); err != nil {
+		return nil, err
+	}
+	if b.before, err = cloud.Contents(ctx); err != nil {
 		return nil, err
 	}
 	if b.tally, err = openstack.NewTally(); err != nil {

@@ -133,7 +133,7 @@ func (b *bench) finish(ctx context.Context, s side) error {
 	if err != nil {
 		return err
 	}
-	if !left.Empty() {
+	if left = left.Without(b.before); !left.Empty() {
 		fmt.Fprintf(os.Stderr, "%s left in the cloud:\n%s", s.name(), left)
 	}
 	return s.stop(ctx)

@@ -117,7 +117,7 @@ func (b *bench) addNode(ctx context.Context) (cost, error) {
 		if err != nil {
 			return false, err
 		}
-		for _, l := range c.LoadBalancers {
+		for _, l := range c.Without(b.before).LoadBalancers {
 			if l.Status != "ACTIVE" || !sendsTo(l, node.IP4()) {
 				return false, nil
 			}

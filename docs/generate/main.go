@@ -1,5 +1,5 @@
 // Command generate writes those pages of docs/reference that say what the code says
-// already: reasons, objects, metrics and the command line.
+// already: reasons, objects, metrics, the command line, and what is read of OCCM.
 //
 //	go run ./docs/generate
 //
@@ -28,6 +28,7 @@ var pages = []page{
 	{"objects.md", objects},
 	{"metrics.md", metricsPage},
 	{"cli.md", commandLine},
+	{"openstack.md", openStackPage},
 }
 
 // notice stands below every title.

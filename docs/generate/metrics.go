@@ -25,12 +25,22 @@ type metric struct {
 }
 
 // metricsPage tells every collector of ours. The speaker's are asked for; the
-// controller's are made inside the role, so they are read in its source.
+// controller's, and the clouds', are made inside the role, so they are read in its
+// source.
 func metricsPage(_ context.Context, root string) (string, error) {
 	controller, err := metricsInSource(filepath.Join(root, "internal", "controller", "figures.go"))
 	if err != nil {
 		return "", err
 	}
+	var cloud []metric
+	for _, file := range []string{"octavia/figures.go", "access/metrics.go"} {
+		more, err := metricsInSource(filepath.Join(root, "internal", "cloud", "openstack", file))
+		if err != nil {
+			return "", err
+		}
+		cloud = append(cloud, more...)
+	}
+	slices.SortFunc(cloud, func(x, y metric) int { return strings.Compare(x.name, y.name) })
 	speaker, err := metricsOfSpeaker()
 	if err != nil {
 		return "", err
@@ -43,6 +53,8 @@ func metricsPage(_ context.Context, root string) (string, error) {
 		"Only the controller that leads fills in its own.\n" +
 		"\n## Controller\n\n")
 	out.WriteString(metricTable(controller))
+	out.WriteString("\n### Of clouds\n\nOnly where a LoadBalancerClass names a cloud; `cloud` is the Secret.\n\n")
+	out.WriteString(metricTable(cloud))
 	out.WriteString("\n## Speaker\n\n")
 	out.WriteString(metricTable(speaker))
 	for _, m := range speaker {

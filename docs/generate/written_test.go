@@ -140,7 +140,8 @@ func TestEveryNameThatUsersWriteIsInTheReference(t *testing.T) {
 	}
 	for _, name := range []string{
 		kube.AnnotationAddresses, kube.AnnotationPool, kube.AnnotationSharingKey, v1alpha1.ConfirmAnnotation,
-		kube.ConditionReady, v1alpha1.ConditionAccepted, kube.Finalizer, kube.PoolFinalizer,
+		kube.AnnotationLoadBalancerID, kube.AnnotationLoadBalancerAddress,
+		kube.ConditionReady, kube.ConditionCloud, v1alpha1.ConditionAccepted, kube.Finalizer, kube.PoolFinalizer,
 		lb.ClassPrefix, lb.ImplicitClass,
 		deploy.DefaultNamespace, deploy.Controller, deploy.Speaker, deploy.SpeakersService,
 	} {

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,11 +19,14 @@ import (
 // cloud is one project of one OpenStack, with its driver.
 type cloud struct {
 	source source
-	clouds *clouds
+	owner  *clouds
 	driver *octavia.Driver
 	wake   chan struct{}
 
 	mu      sync.Mutex
+	clients *octavia.Clients
+	denied  *lb.Refusal
+	fresh   bool         // the driver was not told of clients and denied yet
 	config  *occm.Config // the last good one
 	refusal *lb.Refusal  // what is wrong with the one after it
 	// seen and state are of the Secret that config or refusal is about.
@@ -38,7 +42,7 @@ func (c *cloud) trouble() *lb.Refusal {
 
 // look makes connect look at the Secret when it changed.
 func (c *cloud) look() {
-	_, version, state := c.clouds.secrets.Get(c.source.secret)
+	_, version, state := c.owner.secrets.Get(c.source.secret)
 	c.mu.Lock()
 	same := state == kube.SecretUnknown || c.seen == version && c.state == state
 	c.mu.Unlock()
@@ -58,7 +62,7 @@ func (c *cloud) configured() (*occm.Config, *lb.Refusal) {
 	if c.config != nil {
 		return c.config, nil
 	}
-	return nil, c.refusal
+	return nil, cmp.Or(c.refusal, lb.Refuse(lb.CloudUnreachable, "wait", "the cloud configuration was not read yet"))
 }
 
 // forward wakes the loop when the driver has news, until ctx is done.
@@ -68,8 +72,28 @@ func (c *cloud) forward(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-c.driver.Changed():
-			c.clouds.signal()
+			c.owner.signal()
 		}
+	}
+}
+
+// offer keeps clients, or why there are none, for the loop to hand over.
+func (c *cloud) offer(clients *octavia.Clients, denied *lb.Refusal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clients, c.denied, c.fresh = clients, denied, true
+}
+
+// want hands over what is wanted, and only then the clients that can do it: options
+// that were made without the configuration must never be acted upon.
+func (c *cloud) want(in octavia.Input) {
+	c.driver.Want(in)
+	c.mu.Lock()
+	clients, denied, fresh := c.clients, c.denied, c.fresh
+	c.fresh = false
+	c.mu.Unlock()
+	if fresh {
+		c.driver.Connect(clients, denied)
 	}
 }
 
@@ -100,26 +124,26 @@ func (c *cloud) connect(ctx context.Context) error {
 				open.Close()
 			}
 			open = fresh
-			c.driver.Connect(&octavia.Clients{LoadBalancer: open.LoadBalancer, Network: open.Network, Project: open.ProjectID}, nil)
+			c.offer(&octavia.Clients{LoadBalancer: open.LoadBalancer, Network: open.Network, Project: open.ProjectID}, nil)
 		case open == nil:
-			c.driver.Connect(nil, refusal)
+			c.offer(nil, refusal)
 		}
 		if refusal != nil && !lasting {
 			again = time.After(pause + rand.N(pause/2))
 			pause = min(2*pause, longest)
 		}
-		c.clouds.signal()
+		c.owner.signal()
 	}
 }
 
 // open tries what the Secret says now. A lasting refusal is one that only a change of
 // the Secret can mend.
 func (c *cloud) open(ctx context.Context) (_ *access.Cloud, _ *lb.Refusal, lasting bool) {
-	data, version, state := c.clouds.secrets.Get(c.source.secret)
+	data, version, state := c.owner.secrets.Get(c.source.secret)
 	c.mu.Lock()
 	c.seen, c.state = version, state // from now on: signing in takes a while
 	c.mu.Unlock()
-	if r := c.clouds.unread(c.source.secret, state); r != nil {
+	if r := c.owner.unread(c.source.secret, state); r != nil {
 		c.note(nil, r)
 		return nil, r, true
 	}
@@ -131,12 +155,12 @@ func (c *cloud) open(ctx context.Context) (_ *access.Cloud, _ *lb.Refusal, lasti
 		return nil, r, true
 	}
 	for _, w := range warnings {
-		c.clouds.log.Warn("cloud configuration", "secret", c.source.secret, "warning", w.String())
+		c.owner.log.Warn("cloud configuration", "secret", c.source.secret, "warning", w.String())
 	}
-	open, err := access.Open(ctx, from, access.Options{Metrics: c.clouds.metrics, Log: c.clouds.log})
+	open, err := access.Open(ctx, from, access.Options{Metrics: c.owner.metrics, Log: c.owner.log})
 	if err == nil {
 		c.note(config, nil)
-		c.clouds.log.Info("signed in", "cloud", c.source.String(), "project", open.ProjectID)
+		c.owner.log.Info("signed in", "cloud", c.source.String(), "project", open.ProjectID)
 		return open, nil, false
 	}
 	var failure access.Failure
@@ -151,7 +175,7 @@ func (c *cloud) open(ctx context.Context) (_ *access.Cloud, _ *lb.Refusal, lasti
 	}
 	r := lb.Refuse(reason, remedy, "cannot sign in to the cloud: %s", failure.Message)
 	c.note(config, r)
-	c.clouds.log.Warn("cannot sign in", "cloud", c.source.String(), "err", failure.Message)
+	c.owner.log.Warn("cannot sign in", "cloud", c.source.String(), "err", failure.Message)
 	return nil, r, false
 }
 

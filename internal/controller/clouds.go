@@ -104,7 +104,7 @@ func (c *clouds) want(w *lb.World, uid string) []lb.Built {
 	for s, one := range c.running {
 		one.look()
 		config, problem := one.configured()
-		one.driver.Want(octavia.InputOf(cluster, w, services[s], config, problem))
+		one.want(octavia.InputOf(cluster, w, services[s], config, problem))
 		built = append(built, one.driver.Built()...)
 	}
 	slices.SortFunc(built, func(x, y lb.Built) int { return cmp.Or(x.Service.Compare(y.Service), cmp.Compare(x.UID, y.UID)) })
@@ -114,7 +114,7 @@ func (c *clouds) want(w *lb.World, uid string) []lb.Built {
 // start asks run to begin with a cloud; the lock is held.
 func (c *clouds) start(s source) {
 	one := &cloud{
-		source: s, clouds: c, wake: make(chan struct{}, 1),
+		source: s, owner: c, wake: make(chan struct{}, 1),
 		driver: octavia.New(octavia.Options{Cloud: s.String(), Pace: octavia.DefaultPace(), Log: c.log.With("cloud", s.String()), Metrics: c.metrics}),
 	}
 	c.running[s] = one

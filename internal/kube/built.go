@@ -1,24 +1,6 @@
 package kube
 
-import (
-	"reflect"
-	"slices"
-
-	"fairlead.dev/fairlead/internal/lb"
-)
-
-// SetBuilt replaces what the clouds' drivers say, all of them together.
-func (o *Observer) SetBuilt(built []lb.Built) {
-	built = slices.Clone(built)
-	slices.SortFunc(built, func(x, y lb.Built) int { return x.Service.Compare(y.Service) })
-	o.mu.Lock()
-	same := slices.EqualFunc(o.built, built, func(x, y lb.Built) bool { return reflect.DeepEqual(x, y) })
-	o.built = built
-	o.mu.Unlock()
-	if !same {
-		o.signal()
-	}
-}
+import "fairlead.dev/fairlead/internal/lb"
 
 // ClusterUID tells this cluster from all others: the UID of its Namespace
 // kube-system. It is empty until Namespaces were listed.

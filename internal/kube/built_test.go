@@ -10,40 +10,6 @@ import (
 	"fairlead.dev/fairlead/internal/lb"
 )
 
-func TestReportsOfDriversArePartOfTheWorld(t *testing.T) {
-	o := newObserver(lb.Key{})
-	key := func(name string) lb.Key { return lb.Key{Namespace: "default", Name: name} }
-	changed := func() bool {
-		select {
-		case <-o.Changed():
-			return true
-		default:
-			return false
-		}
-	}
-	o.SetBuilt(nil)
-	if changed() {
-		t.Error("nothing is a change")
-	}
-	web := lb.Built{Service: key("web"), UID: "u", ID: "lb-1", Trouble: lb.Refuse(lb.Building, "wait", "x")}
-	o.SetBuilt([]lb.Built{web, {Service: key("api"), UID: "v"}})
-	if !changed() {
-		t.Error("the first reports are no change")
-	}
-	o.SetBuilt([]lb.Built{{Service: key("api"), UID: "v"}, web})
-	if changed() {
-		t.Error("the same reports are a change")
-	}
-	if diff := cmp.Diff([]lb.Built{{Service: key("api"), UID: "v"}, web}, o.World().Built, compareAddrs); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	web.Trouble, web.Addresses = nil, addrs("203.0.113.1")
-	o.SetBuilt([]lb.Built{web})
-	if !changed() || len(o.World().Built) != 1 {
-		t.Errorf("another report is no change, or the old ones stay: %v", o.World().Built)
-	}
-}
-
 func TestAClusterIsKnownByItsKubeSystem(t *testing.T) {
 	o := newObserver(lb.Key{})
 	o.setNamespace(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default", UID: "d"}})

@@ -58,7 +58,7 @@ type Observer struct {
 	slices     map[lb.Key]map[string]slice
 	endpoints  table[lb.Key, lb.Endpoints]
 	speaking   table[string, lb.Speaker]
-	built      []lb.Built
+	built      []lb.Built // where the world is read once; a controller has its drivers' own words
 	clusterUID string
 }
 

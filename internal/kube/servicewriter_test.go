@@ -515,6 +515,9 @@ func TestWhatHappenedIsReportedOnce(t *testing.T) {
 				[]string{"Warning AddressConflict web: x answers (uid-web)"}},
 			{assigned("192.0.2.1"), nil},
 			{ServiceStatus{}, nil},
+			{inCloud("public", ""), []string{"Normal Building web: wait (uid-web)"}},
+			{inCloud("public", "lb-1", "192.0.2.1"), []string{"Normal Assigned web: 192.0.2.1 (uid-web)"}},
+			{ServiceStatus{}, nil},
 		} {
 			want := map[string]ServiceStatus{"web": c.want}
 			w.decide(want)

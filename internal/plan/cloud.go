@@ -122,7 +122,11 @@ func (a *allocation) concludeCloud(u *custody, d *lb.Desired) {
 		a.note(u.Service, "result", false, "the cloud was not looked at yet: the Service stays as it is")
 	default:
 		// The finalizer and our note go on before the first cloud object.
-		a.balance(u, u.bare(), cmp.Or(u.problem, lb.Refuse(lb.Building, "wait", "the load balancer is about to be built")), d)
+		what := "the load balancer is about to be built"
+		if len(u.Held) > 0 || u.Hostname != "" {
+			what = "the load balancer that the Service has is about to be taken over"
+		}
+		a.balance(u, u.bare(), cmp.Or(u.problem, lb.Refuse(lb.Building, "wait", "%s", what)), d)
 	}
 }
 

@@ -33,7 +33,7 @@ func (s *cloudStory) look(ctx context.Context) error {
 // askMembers does what the load balancer would do: it asks every member.
 func (s *cloudStory) askMembers(ctx context.Context) error {
 	s.say("Nothing listens on %s here, since no load balancer's data path runs. What it would connect to answers:", s.found.Address)
-	c, err := s.cloud.Contents(ctx)
+	c, err := s.contents(ctx)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (s *cloudStory) settled(ctx context.Context) error {
 	began := time.Now()
 	var c openstack.Contents
 	err := eventually(ctx, 2*time.Minute, "the cloud has what the Service needs", func() (err error) {
-		if c, err = s.cloud.Contents(ctx); err != nil {
+		if c, err = s.contents(ctx); err != nil {
 			return err
 		}
 		return s.check(ctx, c)
@@ -93,6 +93,12 @@ func (s *cloudStory) settled(ctx context.Context) error {
 	s.say("Checked %.1f s later: one load balancer, ACTIVE; a listener for each port; the node port of %d nodes behind it;\n"+
 		"floating IP %s leads to it; those nodes let the node ports in.", time.Since(began).Seconds(), len(s.lab.Nodes()), s.found.Address)
 	return nil
+}
+
+// contents are what there is in the cloud now and was not before.
+func (s *cloudStory) contents(ctx context.Context) (openstack.Contents, error) {
+	c, err := s.cloud.Contents(ctx)
+	return c.Without(s.before), err
 }
 
 // find is the load balancer of the Service, the same one in all chapters.
@@ -205,7 +211,7 @@ func (s *cloudStory) remove(ctx context.Context) error {
 		return err
 	}
 	s.found.Gone = time.Since(began)
-	c, err := s.cloud.Contents(ctx)
+	c, err := s.contents(ctx)
 	if err != nil {
 		return err
 	}
@@ -214,7 +220,7 @@ func (s *cloudStory) remove(ctx context.Context) error {
 			return err
 		}
 	}
-	if c.String() != s.before.String() {
+	if !c.Empty() {
 		fmt.Fprint(s.Out, indent(c.String()))
 		return errors.New("the Service is gone, and something of it is left in the cloud")
 	}

@@ -13,6 +13,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fairlead.dev/fairlead/internal/kube"
 	"fairlead.dev/fairlead/internal/lb"
@@ -198,10 +199,11 @@ func (p *project) pretendNode(name, address string) {
 	if err := p.api.Create(p.t.Context(), node); err != nil {
 		p.t.Fatal(err)
 	}
+	before := node.DeepCopy()
 	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}}
 	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue,
 		LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now()}}
-	if err := p.api.Status().Update(p.t.Context(), node); err != nil {
+	if err := p.api.Status().Patch(p.t.Context(), node, client.StrategicMergeFrom(before)); err != nil {
 		p.t.Fatal(err)
 	}
 }

@@ -158,13 +158,14 @@ func (p *project) kill() {
 	p.stop(p.Host("fabric"), "controller", syscall.SIGKILL)
 }
 
+// contents are what there is in the project now and was not before.
 func (p *project) contents() openstack.Contents {
 	p.t.Helper()
 	c, err := p.cloud.Contents(p.t.Context())
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return c
+	return c.Without(p.before)
 }
 
 // address waits until a Service shows one, which clients reach.
@@ -275,7 +276,7 @@ func (p *project) gone(services ...string) {
 				return nil
 			}
 			if err == nil {
-				err = fmt.Errorf("it is there: finalizers %v, %s", s.Finalizers, p.message(name))
+				err = fmt.Errorf("it is there: finalizers %v, %s", s.Finalizers, readyMessage(&s))
 			}
 			return err
 		})
@@ -286,8 +287,8 @@ func (p *project) gone(services ...string) {
 // is gone after its last object, not before.
 func (p *project) clean() {
 	p.t.Helper()
-	if got := p.contents(); got.String() != p.before.String() {
-		p.t.Errorf("left in the project:\n%s\nbefore:\n%s", got, p.before)
+	if got := p.contents(); !got.Empty() {
+		p.t.Errorf("left in the project:\n%s", got)
 	}
 }
 
@@ -306,7 +307,7 @@ func (p *project) sweep() {
 	}
 	for _, s := range list.Items {
 		if s.Spec.Type == corev1.ServiceTypeLoadBalancer {
-			p.t.Logf("swept Service %s: %s", s.Name, p.message(s.Name))
+			p.t.Logf("swept Service %s: %s", s.Name, readyMessage(&s))
 			_, _ = p.Kubectl(ctx, "delete", "service", s.Name, "--timeout=60s")
 		}
 	}
@@ -372,12 +373,20 @@ func (p *project) reserve() (id string, addr netip.Addr) {
 	p.byHand(http.MethodPost, openstack.Direct().Network+"/v2.0/floatingips",
 		map[string]any{"floatingip": map[string]any{"floating_network_id": p.cloud.External.ID, "subnet_id": p.cloud.External.Subnet("public-b").ID}}, &reply)
 	id = reply.FloatingIP.ID
-	p.t.Cleanup(func() {
-		if err := p.cloud.Call(context.Background(), p.cloud.Lab, http.MethodDelete, openstack.Direct().Network+"/v2.0/floatingips/"+id, nil, nil); err != nil {
-			p.t.Errorf("the floating IP of the user's own: %v", err)
+	p.t.Cleanup(func() { // where the test did not come to it
+		if p.t.Failed() {
+			p.release(id)
 		}
 	})
 	return id, reply.FloatingIP.Address
+}
+
+// release deletes a floating IP of the user's own.
+func (p *project) release(id string) {
+	err := p.cloud.Call(context.Background(), p.cloud.Lab, http.MethodDelete, openstack.Direct().Network+"/v2.0/floatingips/"+id, nil, nil)
+	if err != nil {
+		p.t.Errorf("the floating IP of the user's own: %v", err)
+	}
 }
 
 // floats checks that one floating IP, and no other, leads to a load balancer.
@@ -413,6 +422,15 @@ func ready(s *corev1.Service) bool {
 	return slices.ContainsFunc(s.Status.Conditions, func(c metav1.Condition) bool {
 		return c.Type == kube.ConditionReady && c.Status == metav1.ConditionTrue
 	})
+}
+
+func readyMessage(s *corev1.Service) string {
+	for _, c := range s.Status.Conditions {
+		if c.Type == kube.ConditionReady {
+			return c.Message
+		}
+	}
+	return ""
 }
 
 func classed(name string) func(*corev1.Service) {

@@ -222,6 +222,24 @@ func (s session) readTree(ctx context.Context, l *LoadBalancer) error {
 	return nil
 }
 
+// Without leaves out what was there before.
+func (out Contents) Without(before Contents) Contents {
+	return Contents{
+		LoadBalancers:  except(out.LoadBalancers, before.LoadBalancers, func(x LoadBalancer) string { return x.ID }),
+		FloatingIPs:    except(out.FloatingIPs, before.FloatingIPs, func(x FloatingIP) string { return x.ID }),
+		SecurityGroups: except(out.SecurityGroups, before.SecurityGroups, func(x SecurityGroup) string { return x.ID }),
+		Ports:          except(out.Ports, before.Ports, func(x Port) string { return x.ID }),
+	}
+}
+
+func except[T any](all, some []T, id func(T) string) []T {
+	known := make(map[string]bool, len(some))
+	for _, x := range some {
+		known[id(x)] = true
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(x T) bool { return known[id(x)] })
+}
+
 // Empty tells that the project has nothing of its own.
 func (out Contents) Empty() bool {
 	return len(out.LoadBalancers)+len(out.FloatingIPs)+len(out.SecurityGroups)+len(out.Ports) == 0

@@ -38,7 +38,7 @@ func (s createLoadBalancer) do(ctx context.Context, c *gophercloud.ServiceClient
 		return nil, fmt.Errorf("create load balancer %s: %w", s.LoadBalancer.Name, err)
 	}
 	made := reply.LoadBalancer.value()
-	if len(made.Listeners) != len(s.LoadBalancer.Listeners) || !made.complete() {
+	if !made.complete() || !made.resembles(&s.LoadBalancer) {
 		return func(l *LoadBalancer) { *l = made; l.Listeners, l.Pools = nil, nil }, nil
 	}
 	return func(l *LoadBalancer) { *l = made; l.Known = true }, nil

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/gophercloud/gophercloud/v2"
+
+	"fairlead.dev/fairlead/internal/cloud/openstack/access"
 )
 
 // pollFields are what a poll reads of each load balancer: what has changed shows in
@@ -57,7 +59,7 @@ func look(ctx context.Context, c *gophercloud.ServiceClient, id string) (LoadBal
 		out.Listeners = append(out.Listeners, l.value(out.families()))
 	})
 	if err != nil {
-		return LoadBalancer{}, fmt.Errorf("read the listeners of load balancer %s: %w", id, err)
+		return LoadBalancer{}, below("read the listeners of load balancer %s", id, err)
 	}
 	monitored := make(map[string]bool)
 	err = pages(ctx, c, c.ServiceURL("lbaas", "pools")+of, "pools", func(p *wirePool) {
@@ -65,7 +67,7 @@ func look(ctx context.Context, c *gophercloud.ServiceClient, id string) (LoadBal
 		monitored[p.ID] = p.MonitorID != ""
 	})
 	if err != nil {
-		return LoadBalancer{}, fmt.Errorf("read the pools of load balancer %s: %w", id, err)
+		return LoadBalancer{}, below("read the pools of load balancer %s", id, err)
 	}
 	for i := range out.Pools {
 		p := &out.Pools[i]
@@ -74,7 +76,7 @@ func look(ctx context.Context, c *gophercloud.ServiceClient, id string) (LoadBal
 			p.Members = append(p.Members, m.value())
 		})
 		if err != nil {
-			return LoadBalancer{}, fmt.Errorf("read the members of pool %s: %w", p.ID, err)
+			return LoadBalancer{}, below("read the members of pool %s", p.ID, err)
 		}
 		if !monitored[p.ID] {
 			continue
@@ -84,11 +86,21 @@ func look(ctx context.Context, c *gophercloud.ServiceClient, id string) (LoadBal
 			p.Monitor = &monitor
 		})
 		if err != nil {
-			return LoadBalancer{}, fmt.Errorf("read the monitor of pool %s: %w", p.ID, err)
+			return LoadBalancer{}, below("read the monitor of pool %s", p.ID, err)
 		}
 	}
 	out.Known = true
 	return out, nil
+}
+
+// below is an error of what is below a load balancer. That a pool is gone by the time
+// its members are read says nothing of the load balancer: it must not look like 404.
+func below(doing, id string, err error) error {
+	doing = fmt.Sprintf(doing, id)
+	if gophercloud.ResponseCodeIs(err, http.StatusNotFound) {
+		return fmt.Errorf("%s: it changed while it was read: %s", doing, access.Classify(err).Message)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
 }
 
 // statuses reads how all below a load balancer fared, in one call. After a create

@@ -43,9 +43,6 @@ func (r *run) reports(v *view, units []*unit, now time.Time) []lb.Built {
 // settle decides what to show. An address that a Service shows is taken back only for
 // another one that works: while something is being repaired it stays.
 func settle(b *lb.Built, s *lb.Service) {
-	slices.SortFunc(b.Addresses, func(x, y netip.Addr) int {
-		return slices.Index(s.Families, lb.FamilyOf(x)) - slices.Index(s.Families, lb.FamilyOf(y))
-	})
 	for _, held := range s.Held {
 		family := lb.FamilyOf(held)
 		wanted := slices.Contains(s.Families, family) || b.Gone || b.Trouble != nil && b.Trouble.Reason == lb.Deleting
@@ -53,6 +50,9 @@ func settle(b *lb.Built, s *lb.Service) {
 			b.Addresses = append(b.Addresses, held)
 		}
 	}
+	slices.SortFunc(b.Addresses, func(x, y netip.Addr) int {
+		return slices.Index(s.Families, lb.FamilyOf(x)) - slices.Index(s.Families, lb.FamilyOf(y))
+	})
 	if len(b.Addresses) == 0 && s.Hostname == "" {
 		b.Hostname = ""
 	}

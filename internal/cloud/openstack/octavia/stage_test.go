@@ -114,6 +114,7 @@ func (s *stage) service(name string, ports ...string) *lb.Service {
 		svc.NodePorts = append(svc.NodePorts, 30000+n*20+uint16(i))
 	}
 	s.services[name] = svc
+	delete(s.leaving, name)
 	return svc
 }
 

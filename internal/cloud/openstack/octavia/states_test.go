@@ -516,9 +516,29 @@ func TestWhatHasNoServiceAnyMoreIsCleared(t *testing.T) {
 		if n := len(s.cloud.LoadBalancers()); n != 2 {
 			t.Fatal("cleared away at the first look")
 		}
+		s.patience = 30 * time.Minute // two audits, and what is under way
 		s.until("cleared", func() bool { return len(s.cloud.LoadBalancers()) == 1 && len(s.cloud.FloatingIPs()) == 1 })
 		if s.only().Name != "kube_service_kubernetes_shop_other" || !s.quiet() {
 			t.Errorf("%s", s)
+		}
+	})
+}
+
+func TestAPoolThatGoesWhileItIsReadIsNoLostLoadBalancer(t *testing.T) {
+	built(t, slow, plainConf, func(s *stage) {
+		gone := 3
+		s.cloud.Intercept(func(c fake.Call) fake.Fault {
+			if c.Method == http.MethodGet && strings.HasSuffix(c.Path, "/members") && gone > 0 {
+				gone--
+				return fake.Reply(http.StatusNotFound)
+			}
+			return fake.Fault{}
+		})
+		s.cloud.ResetCalls()
+		s.restart()
+		s.play(time.Minute)
+		if n := s.cloud.CountCalls()["POST /v2/lbaas/loadbalancers"]; n > 0 || gone > 0 || !s.quiet() {
+			t.Errorf("%d creates; %s", n, s)
 		}
 	})
 }

@@ -136,7 +136,7 @@ func (v *view) refused(u *unit, w *want, h *half, taken map[lb.Port]lb.Key) *lb.
 	case u.sought != "" && len(s.Held) == 0:
 		return lb.Refuse(lb.LoadBalancerNotFound, "correct the annotation, or take it out",
 			"annotation loadbalancer.openstack.org/load-balancer-id: there is no load balancer %q in the project", u.sought)
-	case u.have != nil && o.LoadBalancerID != "" && o.LoadBalancerID != u.have.ID && v.byID[o.LoadBalancerID] != nil:
+	case u.have != nil && !h.second && o.LoadBalancerID != "" && o.LoadBalancerID != u.have.ID && v.byID[o.LoadBalancerID] != nil:
 		return lb.Refuse(lb.BadOption, "write "+u.have.ID+", or recreate the Service",
 			"annotation loadbalancer.openstack.org/load-balancer-id asks for %s, but the Service is on load balancer %s; it cannot be moved", o.LoadBalancerID, u.have.ID)
 	case len(s.NodePorts) != len(s.Ports) || slices.Contains(s.NodePorts, 0):
@@ -311,12 +311,31 @@ func everybodyButAll(ranges []netip.Prefix, families []lb.Family) []netip.Prefix
 	if open == len(families) {
 		return nil
 	}
-	out := make([]netip.Prefix, len(ranges))
-	for i, r := range ranges {
-		out[i] = r.Masked()
+	// Octavia refuses a range of a family that no VIP has, and takes no range at all for
+	// everybody: a family that is not among the ranges gets one that nobody comes from.
+	var out []netip.Prefix
+	for _, f := range families {
+		before := len(out)
+		for _, r := range ranges {
+			if lb.FamilyOf(r.Addr()) == f {
+				out = append(out, r.Masked())
+			}
+		}
+		if len(out) == before {
+			out = append(out, nobody(f))
+		}
 	}
 	slices.SortFunc(out, comparePrefix)
 	return slices.Compact(out)
+}
+
+// nobody is the loopback, which no packet comes from.
+func nobody(f lb.Family) netip.Prefix {
+	a := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	if f == lb.IPv6 {
+		a = netip.IPv6Loopback()
+	}
+	return netip.PrefixFrom(a, a.BitLen())
 }
 
 func comparePrefix(x, y netip.Prefix) int {

@@ -161,6 +161,23 @@ func (l *LoadBalancer) complete() bool {
 	return !slices.ContainsFunc(l.Pools, func(p Pool) bool { return p.Protocol == "" })
 }
 
+// resembles tells whether a reply to a create has all that was asked for. Octavia 11
+// leaves health monitors out.
+func (l *LoadBalancer) resembles(want *LoadBalancer) bool {
+	if len(l.Listeners) != len(want.Listeners) || len(l.Pools) != len(want.Pools) {
+		return false
+	}
+	for i := range want.Pools {
+		p := &want.Pools[i]
+		if !slices.ContainsFunc(l.Pools, func(x Pool) bool {
+			return x.Name == p.Name && len(x.Members) == len(p.Members) && (x.Monitor == nil) == (p.Monitor == nil)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
 func (w *wireListener) value(families []lb.Family) Listener {
 	_, forwarded := w.InsertHeaders["X-Forwarded-For"]
 	return Listener{
