@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	_ "golang.org/x/crypto/x509roots/fallback" // public CAs, where the machine has none: the image does not
 
 	"fairlead.dev/fairlead/internal/version"
 )

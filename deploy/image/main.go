@@ -11,10 +11,9 @@
 // The same source and the same Go give the same bytes, on any machine: no clock, no
 // user and no path of the machine goes in.
 //
-// The image holds the binary and a user, and no CA certificates: Fairlead trusts the
-// cluster's own CA, which comes with the ServiceAccount. A provider that talks to a
-// cloud will need them; they must then come from a pinned module and not from the
-// machine that builds, or two machines make two images.
+// The image holds the binary and a user. The cluster's own CA comes with the
+// ServiceAccount; the public ones, for clouds, are in the binary, from a pinned module
+// and not from the machine that builds, or two machines would make two images.
 package main
 
 import (

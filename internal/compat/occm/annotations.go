@@ -177,10 +177,10 @@ var annotations = []Annotation{
 		read: with(parseHostname, func(d *draft) *string { return &d.Hostname })},
 	{Name: AnnotationPrefix + "node-selector", Default: configured, Example: "zone=a, gateway", Meaning: "Labels that a node must have to be a member.", Honoured: Yes,
 		read: with(ParseNodeSelector, func(d *draft) **lb.Selector { return &d.NodeSelector }), blank: true},
-	{Name: AnnotationID, Example: "lb0", Meaning: "The load balancer to use: one of yours, or one to share. OCCM writes it too.", Honoured: Differently, Remark: "It is read, and not written.",
+	{Name: AnnotationID, Example: "lb0", Meaning: "The load balancer to use: one of yours, or one to share. It is also written, as OCCM does.", Honoured: Yes,
 		read: with(parseID, func(d *draft) *string { return &d.LoadBalancerID })},
-	{Name: AnnotationAddress, Example: "10.0.0.5", Meaning: "The VIP, as OCCM noted it.", Honoured: No,
-		Remark: "It is no option: a load balancer that was lost is built again with that address."},
+	{Name: AnnotationAddress, Example: "10.0.0.5", Meaning: "The address that clients use. It is written, as OCCM does.", Honoured: No,
+		Remark: "It is no option: fairlead.dev/addresses asks for an address."},
 }
 
 // keepFloatingIP is on the safe side: what cannot be read keeps an address that

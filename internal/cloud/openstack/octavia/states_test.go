@@ -336,9 +336,9 @@ func TestListsThatAreBehindDoNotDoubleAnything(t *testing.T) {
 func TestAQuotaThatIsUsedUpIsToldAndWaitedFor(t *testing.T) {
 	for _, path := range []string{"/loadbalancers", "/floatingips", "/security-groups", "/security-group-rules"} {
 		onStage(t, slow, securedConf, func(s *stage) {
-			used := true
+
 			s.cloud.Intercept(func(c fake.Call) fake.Fault {
-				if used && c.Method == http.MethodPost && strings.HasSuffix(c.Path, path) {
+				if c.Method == http.MethodPost && strings.HasSuffix(c.Path, path) {
 					if strings.Contains(c.Path, "lbaas") {
 						return fake.Fault{Status: 403, Body: `{"faultcode": "Client", "faultstring": "Quota has been met for resources: Load Balancer"}`}
 					}
@@ -352,7 +352,7 @@ func TestAQuotaThatIsUsedUpIsToldAndWaitedFor(t *testing.T) {
 			if r := s.trouble["web"]; r == nil || r.Reason != lb.CloudQuota {
 				t.Errorf("%s: %+v", path, r)
 			}
-			used = false
+			s.cloud.Intercept(nil)
 			s.until("built", s.quiet)
 		})
 	}
@@ -386,9 +386,9 @@ func TestDeniedIsToldUntilItIsAllowed(t *testing.T) {
 		address := s.address("web")
 
 		// A role is taken away: 403 to everything.
-		forbidden := true
+
 		s.cloud.Intercept(func(c fake.Call) fake.Fault {
-			if forbidden && strings.Contains(c.Path, "lbaas") {
+			if strings.Contains(c.Path, "lbaas") {
 				return fake.Reply(http.StatusForbidden)
 			}
 			return fake.Fault{}
@@ -398,7 +398,7 @@ func TestDeniedIsToldUntilItIsAllowed(t *testing.T) {
 		if r := s.trouble["web"]; r == nil || r.Reason != lb.CloudDenied || s.address("web") != address {
 			t.Errorf("trouble: %+v", r)
 		}
-		forbidden = false
+		s.cloud.Intercept(nil)
 		s.driver.Connect(s.clients(s.t.Context()), nil)
 		began := time.Now()
 		s.until("members", func() bool { return s.quiet() && len(s.only().Pools[0].Members) == 4 })
