@@ -27,7 +27,7 @@ func (s createLoadBalancer) String() string {
 	for _, p := range l.Pools {
 		members += len(p.Members)
 	}
-	return fmt.Sprintf("create load balancer %s (provider %s) with %d listeners and %d members", l.Name, l.Provider, len(l.Listeners), members)
+	return fmt.Sprintf("create load balancer %s (provider %s, listeners: %d, members: %d)", l.Name, l.Provider, len(l.Listeners), members)
 }
 
 func (s createLoadBalancer) do(ctx context.Context, c *gophercloud.ServiceClient) (change, error) {

@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 	// Thousands of small worlds are made and thrown away.
 	debug.SetGCPercent(1000)
 	code := m.Run()
-	if err := goleak.Find(); err != nil && code == 0 {
+	if err := goleak.Find(goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop")); err != nil && code == 0 {
 		println(err.Error())
 		code = 1
 	}

@@ -36,6 +36,11 @@ func Foresee(ctx context.Context, c *Clients, in Input) ([]Foreseen, error) {
 	}
 	s := &Scene{Features: Features{Minor: e.minor}, LoadBalancers: e.loadBalancers, FloatingIPs: e.floats, Networks: e.networks,
 		Subnets: e.subnets, Ports: e.ports}
+	// The controller puts the finalizer on first; what comes then is what is asked.
+	in.Requests = slices.Clone(in.Requests)
+	for i := range in.Requests {
+		in.Requests[i].Service.Finalized = true
+	}
 	v, err := lookedAt(ctx, c, &in, s)
 	if err != nil {
 		return nil, err

@@ -52,6 +52,7 @@ func newSite(t *testing.T, provider string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(p.HTTPClient.CloseIdleConnections)
 	where := gophercloud.EndpointOpts{Region: cloud.Region}
 	network, err := osclient.NewNetworkV2(p, where)
 	if err != nil {
