@@ -40,7 +40,7 @@ func (p *project) testKilled() {
 	for _, name := range names {
 		addr := p.address(name)
 		shown[name] = addr.String()
-		p.settled(name, all(p.sends(name, p.Nodes()...), floats(addr)))
+		p.settled(name, all(p.sends(name, p.alive()...), floats(addr)))
 	}
 	c := p.contents()
 	if len(c.LoadBalancers) != len(names) || len(c.FloatingIPs) != len(names) {
@@ -133,7 +133,7 @@ func (p *project) testAPIServerGone() {
 		p.t.Errorf("changed while the API server was away: %q", wrote)
 	}
 	p.edit("web", ports(80, 443))
-	again := p.settled("web", all(p.sends("web", p.Nodes()...), floats(addr)))
+	again := p.settled("web", all(p.sends("web", p.alive()...), floats(addr)))
 	if again.ID != l.ID {
 		p.t.Errorf("the load balancer is %s, want %s", again.ID, l.ID)
 	}

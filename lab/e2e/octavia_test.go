@@ -60,7 +60,7 @@ func (p *project) testLife() {
 	if prefix := p.cloud.External.IPv4().CIDR; !prefix.Contains(addr) {
 		t.Errorf("the address %s is not of the floating subnet %s", addr, prefix)
 	}
-	l := p.settled("web", all(p.sends("web", p.Nodes()...), floats(addr), p.opened("web")))
+	l := p.settled("web", all(p.sends("web", p.alive()...), floats(addr), p.opened("web")))
 	uid := p.kubectl("get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
 	if !slices.Contains(l.Tags, "kube_cluster_id_"+uid) {
 		t.Errorf("its tags %q do not name the cluster %s", l.Tags, uid)
@@ -82,7 +82,7 @@ func (p *project) testLife() {
 	p.quiet(2 * time.Second)
 
 	p.edit("web", ports(80, 8443, 9090))
-	again := p.settled("web", all(p.sends("web", p.Nodes()...), floats(addr), p.opened("web")))
+	again := p.settled("web", all(p.sends("web", p.alive()...), floats(addr), p.opened("web")))
 	if again.ID != l.ID || p.address("web") != addr {
 		t.Errorf("a change of ports made load balancer %s with %s, want %s with %s", again.ID, p.address("web"), l.ID, addr)
 	}
@@ -96,7 +96,7 @@ func (p *project) opened(service string) func(openstack.LoadBalancer, openstack.
 	return func(_ openstack.LoadBalancer, c openstack.Contents) error {
 		var want, got []string
 		for _, port := range p.get(service).Spec.Ports {
-			for _, n := range p.Nodes() {
+			for _, n := range p.alive() {
 				want = append(want, fmt.Sprintf("%s %d", n.Name(), port.NodePort))
 			}
 		}
@@ -125,7 +125,7 @@ const soon = 2 * time.Second
 func (p *project) testNodes() {
 	p.service("web")
 	addr := p.address("web")
-	all3 := p.Nodes()
+	all3 := p.alive()
 	p.settled("web", p.sends("web", all3...))
 
 	p.told("a node is excluded", func() { p.exclude("n2", true) })
@@ -138,7 +138,7 @@ func (p *project) testNodes() {
 		p.t.Fatal(err)
 	}
 	p.addPort(fourth)
-	p.settled("web", all(p.sends("web", p.Nodes()...), p.opened("web")))
+	p.settled("web", all(p.sends("web", p.alive()...), p.opened("web")))
 	if err := fourth.Crash(p.t.Context()); err != nil {
 		p.t.Fatal(err)
 	}
@@ -319,7 +319,7 @@ func (p *project) testDeletedByHand() {
 	addr := p.address("web")
 	l := p.settled("web", nil)
 	p.byHand(http.MethodDelete, openstack.Direct().LoadBalancer+"/v2/lbaas/loadbalancers/"+l.ID+"?cascade=true", nil, nil)
-	again := p.settled("web", all(p.sends("web", p.Nodes()...), floats(addr), func(now openstack.LoadBalancer, _ openstack.Contents) error {
+	again := p.settled("web", all(p.sends("web", p.alive()...), floats(addr), func(now openstack.LoadBalancer, _ openstack.Contents) error {
 		if now.ID == l.ID {
 			return fmt.Errorf("it is still the old one")
 		}
@@ -339,7 +339,7 @@ func (p *project) testError() {
 		p.t.Fatal(err)
 	}
 	began := time.Now()
-	p.settled("web", all(p.sends("web", p.Nodes()...), floats(addr)))
+	p.settled("web", all(p.sends("web", p.alive()...), floats(addr)))
 	p.t.Logf("repaired after %s", time.Since(began).Round(100*time.Millisecond))
 	if got := p.address("web"); got != addr {
 		p.t.Errorf("repaired, it shows %s, want %s", got, addr)
@@ -358,16 +358,16 @@ func (p *project) testOVN() {
 	p.service("other", ports(80)) // of provider amphora, beside it
 	addr := p.address("web")
 	p.t.Logf("address after %s", time.Since(began).Round(10*time.Millisecond))
-	l := p.settled("web", all(p.sends("web", p.Nodes()...), floats(addr)))
+	l := p.settled("web", all(p.sends("web", p.alive()...), floats(addr)))
 	if l.Provider != "ovn" {
 		p.t.Errorf("it has provider %s", l.Provider)
 	}
 	p.edit("web", ports(80, 8080))
-	p.settled("web", all(p.sends("web", p.Nodes()...), floats(addr)))
+	p.settled("web", all(p.sends("web", p.alive()...), floats(addr)))
 	p.exclude("n1", true)
-	p.settled("web", p.sends("web", p.Nodes()[1:]...))
+	p.settled("web", p.sends("web", p.alive()[1:]...))
 	p.exclude("n1", false)
-	p.settled("web", p.sends("web", p.Nodes()...))
+	p.settled("web", p.sends("web", p.alive()...))
 	if got := p.address("other"); got == addr {
 		p.t.Errorf("both Services show %s", got)
 	}

@@ -259,6 +259,11 @@ func (p *project) sends(service string, nodes ...*lab.Host) func(openstack.LoadB
 	}
 }
 
+// alive are the nodes that were not crashed.
+func (p *project) alive() []*lab.Host {
+	return slices.DeleteFunc(p.Nodes(), func(n *lab.Host) bool { return !n.Up() })
+}
+
 // remove deletes Services and waits until they are gone.
 func (p *project) remove(services ...string) {
 	p.t.Helper()

@@ -139,6 +139,11 @@ func (r *run) float(ctx context.Context, v *view, u *unit, m *memo, now time.Tim
 		m.floatRefusal = refusal
 		return false
 	}
+	if _, known := v.byAddress[w.Address]; w.Address.IsValid() && !known && m.asked != w.Address {
+		// Its owner may have allocated it a moment ago.
+		m.asked, r.floatsStale = w.Address, true
+		return true
+	}
 	steps, refusal := neutron.FloatingSteps(*w, v.floats(u, w))
 	m.floatRefusal = refusal
 	if len(steps) == 0 {

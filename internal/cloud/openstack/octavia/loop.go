@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -119,7 +120,8 @@ type memo struct {
 	rebuilds  int
 	notBefore time.Time // of the next create after a rebuild
 	healthy   time.Time
-	vip       VIP // to have again
+	vip       VIP        // to have again
+	asked     netip.Addr // a floating IP that the list was read again for
 	forget    bool
 	repeat    repetition
 	// yield: the address that the Service shows cannot be had again.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/cloud/openstack/neutron"
+	"fairlead.dev/fairlead/internal/compat/occm"
 	"fairlead.dev/fairlead/internal/lb"
 )
 
@@ -53,8 +54,13 @@ func settle(b *lb.Built, s *lb.Service) {
 	slices.SortFunc(b.Addresses, func(x, y netip.Addr) int {
 		return slices.Index(s.Families, lb.FamilyOf(x)) - slices.Index(s.Families, lb.FamilyOf(y))
 	})
-	if len(b.Addresses) == 0 && s.Hostname == "" {
+	switch {
+	case len(b.Addresses) > 0:
+		b.Hostname = occm.Hostname(&lb.CloudOptions{Hostname: b.Hostname}, b.Addresses[0])
+	case s.Hostname == "":
 		b.Hostname = ""
+	default:
+		b.Hostname = s.Hostname
 	}
 	if b.Trouble == nil && !b.Gone && len(b.Addresses) == 0 {
 		b.Trouble = building("its address is not there yet")
@@ -86,7 +92,8 @@ func (r *run) tell(v *view, u *unit, h *half, w *want, b *lb.Built) {
 		if !ok {
 			continue
 		}
-		if slices.Contains(h.Service.Held, address) || h.Options.PublishAtOnce || serves {
+		refused := w.refusals[h.Service.Key] != nil
+		if slices.Contains(h.Service.Held, address) || !refused && (h.Options.PublishAtOnce || serves) {
 			b.Addresses = append(b.Addresses, address)
 		}
 	}
@@ -95,13 +102,27 @@ func (r *run) tell(v *view, u *unit, h *half, w *want, b *lb.Built) {
 		// from the wish to share a load balancer if this one has to be built again.
 		b.ID = u.have.ID
 	}
-	b.Trouble = first(b.Trouble, r.ailing(u), m.fail.refusal, m.floatRefusal, m.floatFail.refusal, insecure, r.blind())
+	b.Trouble = first(b.Trouble, r.ailing(u), m.fail.refusal, m.floatRefusal, m.floatFail.refusal, insecure, r.blind(), elsewhere(u, h))
 	if b.Trouble == nil && !serves && len(h.Service.Held) == 0 {
 		b.Trouble = building("load balancer " + u.have.ID + " is " + string(u.have.Status))
 	}
 	if b.Trouble == nil && len(w.frontends) > 0 && noMembers(w, h) {
 		b.Trouble = lb.Refuse(lb.NoNodes, "look at kubectl get nodes and the node selector", "no node can take the Service's connections")
 	}
+}
+
+// elsewhere says that another VIP is asked for than the load balancer has: it cannot be
+// changed. What is asked for beside an IPv4 VIP that is not internal is a floating IP.
+func elsewhere(u *unit, h *half) *lb.Refusal {
+	for _, a := range h.Service.Request.Addresses {
+		family := lb.FamilyOf(a)
+		vip := u.have.vipOf(family)
+		if vip.IsValid() && a != vip && (family == lb.IPv6 || u.halves[0].Options.Internal) {
+			return lb.Refuse(lb.Unsupported, "recreate the Service, or ask for the address that it has",
+				"%s is asked for, but the load balancer has %s, and its own address cannot be changed", a, vip)
+		}
+	}
+	return nil
 }
 
 // serves tells whether clients of the half get an answer: the load balancer was built,
