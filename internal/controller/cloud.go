@@ -115,10 +115,9 @@ func (c *cloud) connect(ctx context.Context) error {
 		}
 		again = nil
 		fresh, refusal, lasting := c.open(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
 		switch {
+		case ctx.Err() != nil:
+			continue
 		case fresh != nil:
 			if open != nil {
 				open.Close()

@@ -34,7 +34,7 @@ func cloud(t *testing.T) *Cloud {
 func fresh(t *testing.T, o Options) *Cloud {
 	t.Helper()
 	// Not t.TempDir, whose paths are too long for sockets.
-	dir, err := os.MkdirTemp("", "openstack")
+	dir, err := os.MkdirTemp("", "openstack") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +315,7 @@ func TestCloudIsStartableAgain(t *testing.T) {
 func waitBroken(dir string) (string, error) {
 	for range 100 {
 		if _, err := Attach(dir); err != nil {
-			return err.Error(), nil
+			return err.Error(), nil //nolint:nilerr // the error is what is waited for
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

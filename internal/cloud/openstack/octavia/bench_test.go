@@ -3,7 +3,6 @@ package octavia
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"testing"
@@ -22,7 +21,7 @@ func crowd(b *testing.B, services, nodes int) *run {
 		b.Fatal(err)
 	}
 	in := Input{Cluster: Cluster{UID: "c0ffee00-0000-4000-8000-000000000001", Name: "kubernetes"}}
-	d := New(Options{Cloud: "bench", Pace: DefaultPace(), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	d := New(Options{Cloud: "bench", Pace: DefaultPace(), Log: slog.New(slog.DiscardHandler)})
 	r := newRun(d)
 	r.scene.Features.Minor, r.scene.Ports = 26, make(map[string]neutron.Port)
 	r.scene.Networks = []neutron.Network{{ID: "public", External: true, Subnets: []string{"pool"}}}

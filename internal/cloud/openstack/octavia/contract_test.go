@@ -20,7 +20,6 @@ var both = []lb.Family{lb.IPv4, lb.IPv6}
 type clause struct {
 	name  string
 	conf  string
-	o     func(*fake.Options)
 	given func(s *stage, web *lb.Service)
 	holds func(s *stage, l fake.LoadBalancer) bool
 	then  []turn

@@ -1,6 +1,7 @@
 package octavia
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -44,7 +45,8 @@ func newFigures(r prometheus.Registerer, cloud string) *figures {
 // cloud.
 func registered[C prometheus.Collector](r prometheus.Registerer, c C) C {
 	if err := r.Register(c); err != nil {
-		if there, is := err.(prometheus.AlreadyRegisteredError); is {
+		var there prometheus.AlreadyRegisteredError
+		if errors.As(err, &there) {
 			return there.ExistingCollector.(C)
 		}
 		panic(err) // two metrics of one name: a mistake of the program

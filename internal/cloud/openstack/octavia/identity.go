@@ -112,6 +112,10 @@ func (v *view) units() []*unit {
 			u.join(h)
 			continue
 		}
+		if u := sharedWith(h, out); u != nil {
+			u.join(h)
+			continue
+		}
 		u := at(nil, h.tag())
 		u.sought = h.Options.LoadBalancerID
 		u.join(h)
@@ -254,6 +258,25 @@ func sharesWith(h *half, units []*unit) *unit {
 				if slices.Contains(other.Service.Held, a) || slices.Contains(other.Service.Request.Addresses, a) {
 					return u
 				}
+			}
+		}
+	}
+	return nil
+}
+
+// sharedWith finds a Service that was on the same load balancer, which is lost: both
+// name it, and show the same address. They stay together, since both keep the address.
+func sharedWith(h *half, units []*unit) *unit {
+	if h.Options.LoadBalancerID == "" || !h.Wanted || h.second {
+		return nil
+	}
+	for _, u := range units {
+		if u.have != nil || u.sought != h.Options.LoadBalancerID {
+			continue
+		}
+		for _, other := range u.halves {
+			if slices.ContainsFunc(h.Service.Held, func(a netip.Addr) bool { return slices.Contains(other.Service.Held, a) }) {
+				return u
 			}
 		}
 	}

@@ -361,9 +361,9 @@ func (f *failureState) waits(step string, now time.Time, next *deadline) bool {
 }
 
 // failed notes a failure of a step, and decides when to try again.
-func (r *run) failed(f *failureState, step string, err error) access.Failure {
+func (r *run) failed(f *failureState, step string, err error) {
 	if errors.Is(err, context.Canceled) {
-		return access.Failure{}
+		return
 	}
 	why := access.Classify(err)
 	if f.step != step {
@@ -372,11 +372,15 @@ func (r *run) failed(f *failureState, step string, err error) access.Failure {
 	f.step = step
 	f.count++
 	f.refusal = refusalOf(why, err)
+	const soon = 5 // times that a load balancer at work is asked again without a longer pause
 	pause := r.d.o.Pace.Retry << min(f.count-1, 10)
 	switch why.Kind {
 	case access.Conflict:
-		// The load balancer is at work: the poll tells when it is not.
-		pause = r.d.o.Pace.Busy
+		// The load balancer is at work: the poll tells when it is not. What goes on for
+		// long is no such thing.
+		if f.count <= soon {
+			pause = r.d.o.Pace.Busy
+		}
 	case access.Limited:
 		pause = max(why.RetryAfter, pause)
 		r.hold = time.Now().Add(pause)
@@ -387,7 +391,6 @@ func (r *run) failed(f *failureState, step string, err error) access.Failure {
 	f.until = time.Now().Add(pause + rand.N(pause/4+1))
 	r.log.Warn("cloud call failed", "step", step, "err", why.Message, "attempt", f.count)
 	r.d.figures.failed(string(f.refusal.Reason))
-	return why
 }
 
 // refusalOf says to a Service's owner what the cloud answered.

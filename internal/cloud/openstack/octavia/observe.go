@@ -53,10 +53,19 @@ func look(ctx context.Context, c *gophercloud.ServiceClient, id string) (LoadBal
 		return LoadBalancer{}, fmt.Errorf("read load balancer %s: %w", id, err)
 	}
 	out := reply.LoadBalancer.value()
+	// Lists may be behind: they must have all that the load balancer itself names.
+	named := make(map[string]bool)
+	for _, l := range out.Listeners {
+		named[l.ID] = true
+	}
+	for _, p := range out.Pools {
+		named[p.ID] = true
+	}
 	out.Listeners, out.Pools = nil, nil
 	of := "?" + url.Values{"loadbalancer_id": {id}}.Encode()
 	err := pages(ctx, c, c.ServiceURL("lbaas", "listeners")+of, "listeners", func(l *wireListener) {
 		out.Listeners = append(out.Listeners, l.value(out.families()))
+		delete(named, l.ID)
 	})
 	if err != nil {
 		return LoadBalancer{}, below("read the listeners of load balancer %s", id, err)
@@ -65,6 +74,10 @@ func look(ctx context.Context, c *gophercloud.ServiceClient, id string) (LoadBal
 	err = pages(ctx, c, c.ServiceURL("lbaas", "pools")+of, "pools", func(p *wirePool) {
 		out.Pools = append(out.Pools, p.value())
 		monitored[p.ID] = p.MonitorID != ""
+		delete(named, p.ID)
+		for _, m := range p.Members {
+			named[m.ID] = true
+		}
 	})
 	if err != nil {
 		return LoadBalancer{}, below("read the pools of load balancer %s", id, err)
@@ -74,6 +87,7 @@ func look(ctx context.Context, c *gophercloud.ServiceClient, id string) (LoadBal
 		p.Members = nil
 		err := pages(ctx, c, c.ServiceURL("lbaas", "pools", p.ID, "members"), "members", func(m *wireMember) {
 			p.Members = append(p.Members, m.value())
+			delete(named, m.ID)
 		})
 		if err != nil {
 			return LoadBalancer{}, below("read the members of pool %s", p.ID, err)
@@ -89,7 +103,7 @@ func look(ctx context.Context, c *gophercloud.ServiceClient, id string) (LoadBal
 			return LoadBalancer{}, below("read the monitor of pool %s", p.ID, err)
 		}
 	}
-	out.Known = true
+	out.Known = len(named) == 0 && !slices.ContainsFunc(out.Pools, func(p Pool) bool { return monitored[p.ID] && p.Monitor == nil })
 	return out, nil
 }
 
@@ -175,7 +189,7 @@ func apiMinor(ctx context.Context, c *gophercloud.ServiceClient) (int, error) {
 		} `json:"versions"`
 	}
 	opts := &gophercloud.RequestOpts{JSONResponse: &reply, OkCodes: []int{http.StatusOK, http.StatusMultipleChoices}}
-	if _, err := c.Request(ctx, http.MethodGet, root+"/", opts); err != nil {
+	if _, err := c.Request(ctx, http.MethodGet, root+"/", opts); err != nil { //nolint:bodyclose // gophercloud has read and closed it
 		return 0, fmt.Errorf("read the versions of the load balancer API: %w", err)
 	}
 	newest := 0
@@ -194,7 +208,7 @@ func pages[T any](ctx context.Context, c *gophercloud.ServiceClient, address, na
 	for {
 		var reply map[string]json.RawMessage
 		opts := &gophercloud.RequestOpts{JSONResponse: &reply, OkCodes: []int{http.StatusOK}}
-		if _, err := c.Request(ctx, http.MethodGet, address, opts); err != nil {
+		if _, err := c.Request(ctx, http.MethodGet, address, opts); err != nil { //nolint:bodyclose // gophercloud has read and closed it
 			return err
 		}
 		var items []T

@@ -278,7 +278,8 @@ func (r *run) stepDone(u *unit, m *memo, s step, name, id string, effect change)
 
 // stepFailed notes what is not known any more.
 func (r *run) stepFailed(m *memo, s step, id, name string, err error) {
-	why := r.failed(&m.fail, name, err)
+	r.failed(&m.fail, name, err)
+	why := access.Classify(err)
 	have := r.scene.loadBalancer(id)
 	_, creates := s.(createLoadBalancer)
 	switch {

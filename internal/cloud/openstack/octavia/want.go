@@ -391,11 +391,9 @@ func (v *view) members(u *unit, h *half, i int, m *Monitor) []Member {
 	if s.Local && (m == nil || m.Type != "HTTP") {
 		nodes = v.serving(nodes, s.Key)
 	}
-	vipSubnet := ""
+	vipSubnet, _ := v.place(h.Request, h.families[0])
 	if u.have != nil {
 		vipSubnet = u.have.VIP.Subnet
-	} else {
-		vipSubnet, _ = v.place(h.Request, h.families[0])
 	}
 	var out []Member
 	for _, n := range nodes {

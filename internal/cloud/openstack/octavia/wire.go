@@ -371,7 +371,7 @@ func send(ctx context.Context, c *gophercloud.ServiceClient, method string, path
 	if reply != nil {
 		opts.JSONResponse = reply
 	}
-	_, err := c.Request(ctx, method, c.ServiceURL(path...), opts)
+	_, err := c.Request(ctx, method, c.ServiceURL(path...), opts) //nolint:bodyclose // gophercloud has read and closed it
 	return err
 }
 
@@ -381,7 +381,7 @@ func put(ctx context.Context, c *gophercloud.ServiceClient, collection, id, name
 
 // remove deletes; what is gone already is fine.
 func remove(ctx context.Context, c *gophercloud.ServiceClient, url string) error {
-	_, err := c.Delete(ctx, url, &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK, http.StatusAccepted, http.StatusNoContent, http.StatusNotFound}})
+	_, err := c.Delete(ctx, url, &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK, http.StatusAccepted, http.StatusNoContent, http.StatusNotFound}}) //nolint:bodyclose // gophercloud has read and closed it
 	return err
 }
 

@@ -1,0 +1,44 @@
+package octavia
+
+import (
+	"testing"
+	"time"
+)
+
+func TestServicesThatShareStayTogetherWhereTheirLoadBalancerIsLost(t *testing.T) {
+	for _, name := range []string{"a-dns", "dns", "zone"} { // before and after web
+		for how, lose := range map[string]func(s *stage, id string){
+			"ERROR":   func(s *stage, id string) { s.cloud.SetStatus(id, "ERROR", "ERROR") },
+			"deleted": func(s *stage, id string) { s.cloud.Remove(id) },
+		} {
+			for _, internal := range []string{"false", "true"} {
+				t.Run(name+"/"+how+"/internal "+internal, func(t *testing.T) {
+					onStage(t, brisk(), plainConf, func(s *stage) {
+						web := s.service("web", "80/TCP")
+						annotate("internal", internal)(s, web)
+						s.start()
+						s.until("built", s.quiet)
+						s.change(func() {
+							annotate("internal", internal, "load-balancer-id", web.Annotations[annotation+"load-balancer-id"])(s, s.service(name, "53/UDP"))
+						})
+						s.until("shared", func() bool { return s.quiet() && len(s.only().Listeners) == 2 })
+						s.calm(10 * time.Second)
+						lost := s.only().ID
+						lose(s, lost)
+						s.until("built again", func() bool {
+							all := s.cloud.LoadBalancers()
+							return s.quiet() && len(all) > 0 && all[0].ID != lost && all[0].ProvisioningStatus == "ACTIVE"
+						})
+						s.calm(10 * time.Second)
+						if l := s.only(); len(l.Listeners) != 2 || len(s.shown["web"]) != 1 || len(s.shown[name]) != 1 {
+							t.Errorf("shown: %v; %s", s.shown, s)
+						}
+						s.restart()
+						s.gone("web", name)
+						s.clean()
+					})
+				})
+			}
+		}
+	}
+}
