@@ -50,11 +50,11 @@ type figures struct {
 	// Of a single Service, by its ports and with security groups or without: one a round.
 	created, deleted map[shape][]cost
 	// Of many Services at once.
-	many    cost
-	slowest time.Duration // from the first second of a load balancer to its last change
-	node    cost          // a node more
-	steady  calls         // while nothing changes
-	gone    cost          // all deleted
+	many   cost
+	built  time.Duration // until the cloud had built the last of them
+	node   cost          // a node more
+	steady calls         // while nothing changes
+	gone   cost          // all deleted
 }
 
 // shape is what kind of Service was created.

@@ -16,6 +16,7 @@ import (
 
 // look shows what there is for the Service now, and checks it.
 func (s *cloudStory) look(ctx context.Context) error {
+	s.chapter("What appeared in the cloud")
 	if err := s.settled(ctx); err != nil {
 		return err
 	}
@@ -54,6 +55,7 @@ func (s *cloudStory) askMembers(ctx context.Context) error {
 }
 
 func (s *cloudStory) changePorts(ctx context.Context) error {
+	s.chapter("Another port on the same Service: the same load balancer, the same address")
 	const ports = `{"spec":{"ports":[{"name":"http","port":80,"targetPort":80,"protocol":"TCP"},{"name":"alt","port":8080,"targetPort":80,"protocol":"TCP"}]}}`
 	// A strategic merge patch joins ports by number, and keeps the unnamed one of 80.
 	if _, err := s.kubectl(ctx, "", "patch", "service", "nginxservice", "-p", ports); err != nil {
@@ -63,6 +65,7 @@ func (s *cloudStory) changePorts(ctx context.Context) error {
 }
 
 func (s *cloudStory) addNode(ctx context.Context) error {
+	s.chapter("A fourth node joins the cluster")
 	node, err := s.lab.AddNode(ctx)
 	if err != nil {
 		return err
@@ -206,6 +209,7 @@ func letIn(c openstack.Contents, ports map[int]int, nodes []*lab.Host) error {
 
 // remove deletes the Service. Its last object in the cloud goes before it does.
 func (s *cloudStory) remove(ctx context.Context) error {
+	s.chapter("The Service is deleted")
 	began := time.Now()
 	if _, err := s.kubectl(ctx, "", "delete", "service", "nginxservice", "--timeout=120s"); err != nil {
 		return err

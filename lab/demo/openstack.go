@@ -41,7 +41,6 @@ type cloudStory struct {
 	inside   *openstack.Cloud // the same, as pods see it
 	before   openstack.Contents
 	balancer string // id
-	began    time.Time
 	found    CloudResult
 }
 
@@ -52,7 +51,7 @@ const podRegion = "kubernetes-lab"
 // ends the lab and the cloud unless they are to be kept. Each chapter checks what it
 // shows.
 func RunCloud(ctx context.Context, o CloudOptions) (result CloudResult, err error) {
-	s := &cloudStory{story: story{Options: o.Options}, dir: cmp.Or(o.Dir, openstack.DefaultDir), began: time.Now()}
+	s := &cloudStory{story: story{Options: o.Options, began: time.Now()}, dir: cmp.Or(o.Dir, openstack.DefaultDir)}
 	for _, f := range []string{o.Image, o.Manifest, o.Program} {
 		if _, err := os.Stat(f); err != nil {
 			return CloudResult{}, fmt.Errorf("find what make demo-openstack builds: %w", err)
@@ -61,23 +60,10 @@ func RunCloud(ctx context.Context, o CloudOptions) (result CloudResult, err erro
 	if !o.Keep {
 		defer func() { err = errors.Join(err, s.end(context.WithoutCancel(ctx))) }()
 	}
-	chapters := []struct {
-		title string
-		tell  func(context.Context) error
-	}{
-		{"A real OpenStack on this machine: Keystone, Neutron and Octavia of Debian", s.startCloud},
-		{"A real Kubernetes with three nodes; each is a port of the cloud", s.startLab},
-		{"Fairlead, from the image and the manifests that a production cluster gets", s.install},
-		{"The cloud's credentials in a Secret, and a class that uses them", s.configure},
-		{"The pod nginx, and a Service of type LoadBalancer", s.serve},
-		{"What appeared in the cloud", s.look},
-		{"Another port on the same Service: the same load balancer, the same address", s.changePorts},
-		{"A fourth node joins the cluster", s.addNode},
-		{"The Service is deleted", s.remove},
-	}
-	for _, chapter := range chapters {
-		s.chapter(fmt.Sprintf("%4.0f s  %s", time.Since(s.began).Seconds(), chapter.title))
-		if err := chapter.tell(ctx); err != nil {
+	for _, chapter := range []func(context.Context) error{
+		s.startCloud, s.startLab, s.install, s.configure, s.serve, s.look, s.changePorts, s.addNode, s.remove,
+	} {
+		if err := chapter(ctx); err != nil {
 			return s.found, err
 		}
 	}
@@ -86,6 +72,7 @@ func RunCloud(ctx context.Context, o CloudOptions) (result CloudResult, err erro
 }
 
 func (s *cloudStory) startCloud(ctx context.Context) (err error) {
+	s.chapter("A real OpenStack on this machine: Keystone, Neutron and Octavia of Debian")
 	_, err = openstack.Attach(s.dir)
 	s.kept = err == nil
 	if s.cloud, err = openstack.Up(ctx, openstack.Options{Dir: s.dir, Progress: s.Out}); err != nil {
@@ -100,6 +87,7 @@ func (s *cloudStory) startCloud(ctx context.Context) (err error) {
 }
 
 func (s *cloudStory) startLab(ctx context.Context) (err error) {
+	s.chapter("A real Kubernetes with three nodes; each is a port of the cloud")
 	s.lab, err = lab.Up(ctx, lab.Options{Name: s.Name, Nodes: 3, Kubelets: true, Images: []string{s.Image}, Keep: s.Keep, Progress: s.Out})
 	if err != nil {
 		return fmt.Errorf("start the lab: %w", err)
@@ -162,6 +150,7 @@ spec:
 `
 
 func (s *cloudStory) configure(ctx context.Context) error {
+	s.chapter("The cloud's credentials in a Secret, and a class that uses them")
 	conf := string(s.inside.CloudConf())
 	if _, err := s.kubectl(ctx, conf, "-n", "fairlead-system", "create", "secret", "generic", "cloud-config", "--from-file=cloud.conf=/dev/stdin"); err != nil {
 		return err
@@ -176,6 +165,7 @@ func (s *cloudStory) configure(ctx context.Context) error {
 
 // serve gives an nginx pod a load balancer.
 func (s *cloudStory) serve(ctx context.Context) error {
+	s.chapter("The pod nginx, and a Service of type LoadBalancer")
 	// The lab has no registry: the image was imported, and must not be pulled.
 	if _, err := s.kubectl(ctx, "", "run", "nginx", "--image=nginx", "--image-pull-policy=IfNotPresent"); err != nil {
 		return err
@@ -217,7 +207,7 @@ func (s *cloudStory) readAddress(ctx context.Context) error {
 
 // openstack shows what OpenStack's own client says.
 func (s *cloudStory) openstack(ctx context.Context, args ...string) error {
-	s.say("$ openstack %s", strings.Join(args, " "))
+	s.say("$ openstack %s", shellWords(args))
 	cmd := exec.CommandContext(ctx, "/usr/bin/openstack", args...)
 	cmd.Env = append(os.Environ(), "OS_CLIENT_CONFIG_FILE="+filepath.Join(s.cloud.Options.Dir, "clouds.yaml"), "OS_CLOUD=lab", "PYTHONWARNINGS=ignore")
 	out, err := cmd.Output()
@@ -226,6 +216,18 @@ func (s *cloudStory) openstack(ctx context.Context, args ...string) error {
 		return fmt.Errorf("openstack %s: %w", strings.Join(args, " "), err)
 	}
 	return nil
+}
+
+// shellWords are arguments as a shell would take them.
+func shellWords(args []string) string {
+	var out []string
+	for _, a := range args {
+		if strings.Contains(a, " ") {
+			a = "'" + a + "'"
+		}
+		out = append(out, a)
+	}
+	return strings.Join(out, " ")
 }
 
 func (s *cloudStory) goodbye() {

@@ -38,6 +38,7 @@ type Result struct {
 type story struct {
 	Options
 	lab    *lab.Lab
+	began  time.Time // where chapters tell how long the story has taken
 	result Result
 }
 
@@ -70,7 +71,12 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 	return s.result, nil
 }
 
-func (s *story) chapter(title string) { fmt.Fprintf(s.Out, "\n\033[1m%s\033[0m\n", title) }
+func (s *story) chapter(title string) {
+	if !s.began.IsZero() {
+		title = fmt.Sprintf("%.0f s  %s", time.Since(s.began).Seconds(), title)
+	}
+	fmt.Fprintf(s.Out, "\n\033[1m%s\033[0m\n", title)
+}
 
 func (s *story) say(format string, args ...any) { fmt.Fprintf(s.Out, format+"\n", args...) }
 

@@ -3,6 +3,8 @@ package octavia
 import (
 	"testing"
 	"time"
+
+	"fairlead.dev/fairlead/internal/cloud/openstack/fake"
 )
 
 func TestServicesThatShareStayTogetherWhereTheirLoadBalancerIsLost(t *testing.T) {
@@ -41,4 +43,37 @@ func TestServicesThatShareStayTogetherWhereTheirLoadBalancerIsLost(t *testing.T)
 			}
 		}
 	}
+}
+
+func TestALoadBalancerInErrorGoesWholeWhereItIsTakenApartOtherwise(t *testing.T) {
+	onStage(t, brisk(), "[LoadBalancer]\ncascade-delete = false\n", func(s *stage) {
+		s.service("web", "80/TCP", "443/TCP")
+		s.start()
+		s.until("built", s.quiet)
+		s.cloud.Outcomes(func(c fake.Change) fake.Outcome {
+			if c.Object == "listener" {
+				return fake.Outcome{Result: fake.FailedWhole}
+			}
+			return fake.Outcome{}
+		})
+		s.gone("web")
+		s.clean()
+	})
+}
+
+// Somebody else took the address inside the cloud while the load balancer was away; what
+// clients see is the floating IP.
+func TestAnAddressThatIsTakenIsNotWaitedForBehindAFloatingIP(t *testing.T) {
+	onStage(t, brisk(), plainConf, func(s *stage) {
+		s.service("web", "80/TCP")
+		s.start()
+		s.until("built", s.quiet)
+		l, address := s.only(), s.address("web")
+		s.cloud.Remove(l.ID)
+		s.cloud.AddNode("stranger", l.VIPAddress)
+		s.until("built again", func() bool { return len(s.cloud.LoadBalancers()) == 1 && s.quiet() && s.only().ProvisioningStatus == "ACTIVE" })
+		if s.address("web") != address || len(s.shown["web"]) != 1 || s.only().VIPAddress == l.VIPAddress {
+			t.Errorf("shows %v at %s, showed %s", s.shown["web"], s.only().VIPAddress, address)
+		}
+	})
 }

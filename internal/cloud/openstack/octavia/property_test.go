@@ -49,7 +49,7 @@ func (h *teller) ending() []string {
 	if len(wrong) > 0 {
 		return append(wrong, h.String())
 	}
-	h.calm(10 * time.Second)
+	h.calm(30 * time.Second) // longer than a call may be under way
 	if wrong := append(h.wrong(), h.restless()...); len(wrong) > 0 {
 		return append(wrong, h.String())
 	}
@@ -248,6 +248,10 @@ func (h *teller) wrongRules() []string {
 	var wrong []string
 	seen := make(map[string]bool)
 	for _, g := range h.cloud.SecurityGroups() {
+		if seen[g.Name] {
+			wrong = append(wrong, "two groups "+g.Name)
+		}
+		seen[g.Name] = true
 		for _, r := range g.Rules {
 			if r.Direction != "ingress" || r.PortMin == 0 {
 				continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"fairlead.dev/fairlead/internal/cloud/openstack/access"
@@ -124,6 +125,12 @@ func (r *run) todo(v *view, u *unit, w *want, m *memo, now time.Time, next *dead
 	if u.have != nil && u.have.Status == Error {
 		// Only a load balancer as a whole may be deleted in ERROR.
 		todo = slices.DeleteFunc(todo, func(s step) bool { _, is := s.(deleteLoadBalancer); return !is })
+		for i := range todo {
+			// What is below it cannot be taken away first.
+			whole := todo[i].(deleteLoadBalancer)
+			whole.Cascade = true
+			todo[i] = whole
+		}
 	}
 	return todo
 }
@@ -282,13 +289,15 @@ func (r *run) stepFailed(m *memo, s step, id, name string, err error) {
 	why := access.Classify(err)
 	have := r.scene.loadBalancer(id)
 	_, creates := s.(createLoadBalancer)
+	// Octavia says it with 500, in the words of Neutron's IpAddressAlreadyAllocated.
+	taken := why.Kind == access.Conflict || why.Kind == access.Invalid || strings.Contains(why.Message, "already allocated")
+	if creates && taken && m.fail.count > 2 {
+		m.vip, m.yield = VIP{}, true // somebody else has the address by now
+	}
 	switch {
 	case creates && why.Uncertain:
 		m.lost, m.lostAt = time.Now(), r.turn
 	case creates:
-		if (why.Kind == access.Conflict || why.Kind == access.Invalid) && m.fail.count > 2 {
-			m.vip, m.yield = VIP{}, true // somebody else has the address by now
-		}
 	case have == nil:
 	case why.Kind == access.Conflict:
 		// Somebody else is changing it: the poll tells when that is over, and what is
