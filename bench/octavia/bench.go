@@ -99,7 +99,7 @@ func (b *bench) install(ctx context.Context) error {
 			}
 		}
 	}
-	fmt.Fprintf(&manifest, "---\napiVersion: v1\nkind: Secret\nmetadata: {namespace: fairlead-system, name: cloud-config}\nstringData: {cloud.conf: %q}\n", b.cloud.CloudConf())
+	fmt.Fprintf(&manifest, "---\napiVersion: v1\nkind: Secret\nmetadata: {namespace: fairlead-system, name: cloud-config}\nstringData: {cloud.conf: %q}\n", b.conf())
 	if err := b.apply(ctx, manifest.String()); err != nil {
 		return err
 	}
@@ -108,6 +108,18 @@ func (b *bench) install(ctx context.Context) error {
 		return fmt.Errorf("wait for the CRDs: %w: %s", err, out)
 	}
 	return nil
+}
+
+// conf is the same for both sides. OCCM reads the floating subnet by its id, which
+// members of a project may not, so that it is left out.
+func (b *bench) conf() string {
+	var kept []string
+	for line := range strings.Lines(string(b.cloud.CloudConf())) {
+		if !strings.HasPrefix(line, "floating-subnet-id=") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "")
 }
 
 func (b *bench) apply(ctx context.Context, manifest string) error {
@@ -150,7 +162,7 @@ func (*occm) name() string { return "OCCM" }
 
 func (p *occm) start(ctx context.Context, groups bool) error {
 	conf := filepath.Join(p.dir, "occm.conf")
-	text := fmt.Sprintf("%smanage-security-groups=%t\n", p.cloud.CloudConf(), groups)
+	text := fmt.Sprintf("%smanage-security-groups=%t\n", p.conf(), groups)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ var asked = []question{
 		}, on("node-1", "node-2", "node-3", "node-4")},
 		{"a slower monitor", annotate("health-monitor-delay", "30", "health-monitor-timeout", "20"), func(_ *stage, l fake.LoadBalancer) bool { return l.Pools[0].Monitor.Delay == 30 }}}}, forgets: true},
 	{clause: clause{name: "an old Octavia that forgets children, and affinity", given: func(_ *stage, web *lb.Service) { web.Affinity = time.Hour }, holds: on("node-1", "node-2", "node-3"), then: []turn{
-		{"PROXY", annotate("proxy-protocol", "v1"), routes("80/TCP>PROXY")}, {"another port", func(_ *stage, web *lb.Service) { web.Ports[0].Number = 81 }, routes("81/TCP>PROXY")}}}, forgets: true},
+		{"PROXY", annotate("proxy-protocol", "v1"), routes("80/TCP>PROXY")}, {"another port", func(_ *stage, web *lb.Service) { web.Ports = []lb.Port{{Protocol: "TCP", Number: 81}} }, routes("81/TCP>PROXY")}}}, forgets: true},
 }
 
 // label lets the subnets of the external network have tags, as their owner can give them:

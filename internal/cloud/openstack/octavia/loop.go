@@ -124,7 +124,7 @@ type memo struct {
 	asked     netip.Addr // a floating IP that the list was read again for
 	forget    bool
 	repeat    repetition
-	// yield: the address that the Service shows cannot be had again.
+	// yield: the address that the Service shows cannot be had again, and is not asked for.
 	yield bool
 }
 

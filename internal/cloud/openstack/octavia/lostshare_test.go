@@ -71,9 +71,26 @@ func TestAnAddressThatIsTakenIsNotWaitedForBehindAFloatingIP(t *testing.T) {
 		l, address := s.only(), s.address("web")
 		s.cloud.Remove(l.ID)
 		s.cloud.AddNode("stranger", l.VIPAddress)
-		s.until("built again", func() bool { return len(s.cloud.LoadBalancers()) == 1 && s.quiet() && s.only().ProvisioningStatus == "ACTIVE" })
+		s.until("built again", func() bool {
+			return len(s.cloud.LoadBalancers()) == 1 && s.quiet() && s.only().ProvisioningStatus == "ACTIVE"
+		})
 		if s.address("web") != address || len(s.shown["web"]) != 1 || s.only().VIPAddress == l.VIPAddress {
 			t.Errorf("shows %v at %s, showed %s", s.shown["web"], s.only().VIPAddress, address)
 		}
+	})
+}
+
+func TestListsThatAreBehindDoNotDoubleThePoolsOfASerialProvider(t *testing.T) {
+	onStage(t, brisk(), "[LoadBalancer]\nprovider-requires-serial-api-calls = true\n", func(s *stage) {
+		s.cloud.SetListLag(25 * time.Second)
+		s.service("web", "80/TCP")
+		s.start()
+		s.until("built", s.quiet)
+		s.calm(30 * time.Second)
+		if len(s.only().Pools) != 1 {
+			t.Errorf("%d pools; %s", len(s.only().Pools), s)
+		}
+		s.gone("web")
+		s.clean()
 	})
 }

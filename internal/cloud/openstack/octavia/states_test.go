@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -161,17 +162,18 @@ func TestAStuckLoadBalancerIsToldAndNeverDoubled(t *testing.T) {
 
 func TestAListenerInErrorIsTriedAgain(t *testing.T) {
 	built(t, slow, plainConf, func(s *stage) {
-		fails := 4
+		var fails atomic.Int32
+		fails.Store(4)
 		s.cloud.Outcomes(func(c fake.Change) fake.Outcome {
-			if c.Object == "listener" && fails > 0 {
-				fails--
+			if c.Object == "listener" && fails.Load() > 0 {
+				fails.Add(-1)
 				return fake.Outcome{Result: fake.Failed}
 			}
 			return fake.Outcome{}
 		})
 		s.cloud.ResetCalls()
 		s.change(func() { s.services["web"].Ports[0].Number = 8080 })
-		s.until("repaired", func() bool { return fails == 0 && s.quiet() })
+		s.until("repaired", func() bool { return fails.Load() == 0 && s.quiet() })
 		if _, changes := s.own(); len(changes) > 12 {
 			t.Errorf("%d changes:\n%s", len(changes), strings.Join(changes, "\n"))
 		}
@@ -540,5 +542,14 @@ func TestAPoolThatGoesWhileItIsReadIsNoLostLoadBalancer(t *testing.T) {
 		if n := s.cloud.CountCalls()["POST /v2/lbaas/loadbalancers"]; n > 0 || gone > 0 || !s.quiet() {
 			t.Errorf("%d creates; %s", n, s)
 		}
+	})
+}
+
+func TestAnAddressThatSomebodyElseHasByNowGivesWay(t *testing.T) {
+	built(t, slow, "[LoadBalancer]\ninternal-lb = true\n", func(s *stage) {
+		before := s.address("web")
+		s.cloud.Remove(s.cloud.LoadBalancers()[0].ID)
+		s.cloud.AddNode("thief", netip.MustParseAddr(before))
+		s.until("another address", func() bool { return s.quiet() && s.address("web") != before })
 	})
 }

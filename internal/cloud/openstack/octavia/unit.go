@@ -114,8 +114,12 @@ func (r *run) todo(v *view, u *unit, w *want, m *memo, now time.Time, next *dead
 		return nil
 	}
 	if u.have == nil {
-		if m.vip.Address.IsValid() && w.loadBalancer.VIP.Port == "" {
-			w.loadBalancer.VIP.Address, w.loadBalancer.VIP.Subnet = m.vip.Address, m.vip.Subnet
+		switch vip := &w.loadBalancer.VIP; {
+		case vip.Port != "":
+		case m.vip.Address.IsValid():
+			vip.Address, vip.Subnet = m.vip.Address, m.vip.Subnet
+		case m.yield && !slices.Contains(u.halves[0].Service.Request.Addresses, vip.Address):
+			vip.Address = netip.Addr{}
 		}
 		if !r.mayCreate(v, u, m, now, next) {
 			return nil
