@@ -172,6 +172,9 @@ func (p *occm) start(ctx context.Context, groups bool) error {
 
 const process = "controller"
 
+// long is more than anything takes that happens at all.
+const long = 10 * time.Minute
+
 func (b *bench) run(ctx context.Context, argv ...string) error {
 	return b.lab.Host("fabric").Start(ctx, process, argv...)
 }
@@ -189,16 +192,18 @@ func service(name string, ports int) *corev1.Service {
 	return s
 }
 
+// errLate is what until says of what does not happen.
+var errLate = errors.New("it does not happen")
+
 // until asks until the answer is yes.
-func until(ctx context.Context, what string, yes func() (bool, error)) error {
-	const patience = 10 * time.Minute
+func until(ctx context.Context, patience time.Duration, what string, yes func() (bool, error)) error {
 	for began := time.Now(); ; {
 		done, err := yes()
 		if err != nil || done {
 			return err
 		}
 		if time.Since(began) > patience {
-			return fmt.Errorf("not within %s: %s", patience, what)
+			return fmt.Errorf("wait %s until %s: %w", patience, what, errLate)
 		}
 		select {
 		case <-ctx.Done():

@@ -44,6 +44,9 @@ type cost struct {
 	took time.Duration
 }
 
+// never is how long something takes that does not happen.
+const never time.Duration = -1
+
 // figures are what was measured of one side.
 type figures struct {
 	side string
@@ -141,7 +144,7 @@ func (b *bench) finish(ctx context.Context, s side) error {
 
 // missing waits until a Service does not exist.
 func (b *bench) missing(ctx context.Context, name string) error {
-	return until(ctx, "Service "+name+" is gone", func() (bool, error) {
+	return until(ctx, long, "Service "+name+" is gone", func() (bool, error) {
 		_, err := b.client.CoreV1().Services(metav1.NamespaceDefault).Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return true, nil
@@ -155,7 +158,7 @@ func (b *bench) calm(ctx context.Context) ([]openstack.Call, error) {
 	const quiet = 3 * time.Second
 	var seen []openstack.Call
 	last := time.Now()
-	err := until(ctx, "the controller is calm", func() (bool, error) {
+	err := until(ctx, long, "the controller is calm", func() (bool, error) {
 		fresh := b.tally.Take()
 		seen = append(seen, fresh...)
 		if c := count(fresh); c.writes+c.reads > 0 {
@@ -212,7 +215,7 @@ func (b *bench) single(ctx context.Context, ports int) (created, deleted cost, e
 
 // published waits until n Services show an address.
 func (b *bench) published(ctx context.Context, n int) error {
-	return until(ctx, fmt.Sprintf("%d Services show an address", n), func() (bool, error) {
+	return until(ctx, long, fmt.Sprintf("%d Services show an address", n), func() (bool, error) {
 		list, err := b.client.CoreV1().Services(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return false, err

@@ -76,7 +76,11 @@ func report(o options, all []figures) {
 }
 
 func line(w *tabwriter.Writer, what, side string, c cost) {
-	fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%.1f s\n", what, side, c.writes, c.reads, c.polls, c.all(), c.took.Seconds())
+	took := fmt.Sprintf("%.1f s", c.took.Seconds())
+	if c.took == never {
+		took = "never"
+	}
+	fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%s\n", what, side, c.writes, c.reads, c.polls, c.all(), took)
 }
 
 // middle is the median, each figure for itself.

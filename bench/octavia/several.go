@@ -57,7 +57,7 @@ func (b *bench) several(ctx context.Context, f *figures) (err error) {
 			return err
 		}
 	}
-	err = until(ctx, "all Services are gone", func() (bool, error) {
+	err = until(ctx, long, "all Services are gone", func() (bool, error) {
 		list, err := services.List(ctx, metav1.ListOptions{})
 		return err == nil && len(list.Items) == 2, err // the standing one, and "kubernetes"
 	})
@@ -109,7 +109,7 @@ func (b *bench) addNode(ctx context.Context) (cost, error) {
 		return cost{}, err
 	}
 	var done time.Time
-	err = until(ctx, "every load balancer sends to "+node.Name(), func() (bool, error) {
+	err = until(ctx, 3*time.Minute, "every load balancer sends to "+node.Name(), func() (bool, error) {
 		done = time.Now()
 		c, err := b.cloud.Contents(ctx)
 		if err != nil {
@@ -122,6 +122,11 @@ func (b *bench) addNode(ctx context.Context) (cost, error) {
 		}
 		return true, nil
 	})
+	if errors.Is(err, errLate) {
+		// Octavia 11 leaves pools in PENDING_CREATE that it built with their load balancer,
+		// and refuses their members with 409 until the pool itself was changed.
+		return cost{calls: count(b.tally.Take()), took: never}, nil
+	}
 	if err != nil {
 		return cost{}, err
 	}

@@ -40,7 +40,7 @@ func newSite(t *testing.T, provider string) *site {
 	t.Helper()
 	dir := os.Getenv("FAIRLEAD_OPENSTACK_DIR")
 	if dir == "" {
-		t.Skip("FAIRLEAD_OPENSTACK_DIR names no lab")
+		t.Fatal("FAIRLEAD_OPENSTACK_DIR names no cloud: make test-openstack starts one, or make openstack-up")
 	}
 	cloud, err := openstack.Attach(dir)
 	if err != nil {
