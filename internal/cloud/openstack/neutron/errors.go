@@ -1,6 +1,7 @@
 package neutron
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -44,11 +45,13 @@ func Kind(err error) string {
 		NeutronError struct {
 			Type string `json:"type"`
 		}
+		// package access passes refusals on in this form.
+		Code string `json:"faultcode"`
 	}
 	if json.Unmarshal(answer.Body, &body) != nil {
 		return ""
 	}
-	return body.NeutronError.Type
+	return cmp.Or(body.NeutronError.Type, body.Code)
 }
 
 // Uncertain tells whether a change may have been made although it failed: no answer,
