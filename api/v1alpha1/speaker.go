@@ -52,6 +52,11 @@ type SpeakerStatus struct {
 	// +listMapKey=address
 	Claims []Claim `json:"claims,omitempty"`
 
+	// hearing is what the speaker finds out by heartbeats; absent where it exchanges none.
+	//
+	// +optional
+	Hearing *Hearing `json:"hearing,omitempty"`
+
 	// version of the speaker, such as v0.1.0.
 	//
 	// +optional
@@ -89,7 +94,90 @@ type Claim struct {
 	//
 	// +optional
 	Detail string `json:"detail,omitempty"`
+
+	// cause is why the node took the address: First, Resumed, Failure, HandOver, Moved or Mended.
+	//
+	// +optional
+	Cause string `json:"cause,omitempty"`
+
+	// from is the node that had the address before.
+	//
+	// +optional
+	From string `json:"from,omitempty"`
+
+	// offer is the node that shall take the address over, to mend an imbalance.
+	//
+	// +optional
+	Offer string `json:"offer,omitempty"`
 }
+
+// Hearing is what a speaker finds out by heartbeats.
+type Hearing struct {
+	// boot is the speaker's process: another after each restart.
+	Boot string `json:"boot"`
+
+	// quorate tells whether the node is in touch with half of its segment or more. Without it, it announces nothing.
+	Quorate bool `json:"quorate"`
+
+	// counted is the number of neighbours that it counts as alive.
+	Counted int32 `json:"counted"`
+
+	// missing are the neighbours that it does not hear.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=node
+	Missing []Missing `json:"missing,omitempty"`
+
+	// lateMilliseconds is how long beyond the interval a heartbeat was waited for, at the worst, when this was written.
+	//
+	// +optional
+	LateMilliseconds int32 `json:"lateMilliseconds,omitempty"`
+
+	// lateNode is whose heartbeat that was.
+	//
+	// +optional
+	LateNode string `json:"lateNode,omitempty"`
+
+	// keys are the ids of the keys that it takes heartbeats by; it signs with the first.
+	//
+	// +optional
+	// +listType=atomic
+	Keys []string `json:"keys,omitempty"`
+
+	// fence is what silences the node should its speaker freeze: Kernel or Process.
+	//
+	// +optional
+	Fence string `json:"fence,omitempty"`
+
+	// fenceDetail says why the kernel does not.
+	//
+	// +optional
+	FenceDetail string `json:"fenceDetail,omitempty"`
+}
+
+// Missing is a neighbour that is not heard.
+type Missing struct {
+	// node that it is.
+	Node string `json:"node"`
+
+	// state is Unheard, Vouched, Suspected, Minority, Dead or Left.
+	State string `json:"state"`
+
+	// since when, by the clock of the node that writes this.
+	Since metav1.MicroTime `json:"since"`
+
+	// why it is in that state.
+	//
+	// +optional
+	Why string `json:"why,omitempty"`
+}
+
+// The values of Hearing.Fence.
+const (
+	FenceKernel  = "Kernel"
+	FenceProcess = "Process"
+)
 
 // ClaimState is how far a speaker has come with an address.
 //

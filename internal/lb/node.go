@@ -1,10 +1,6 @@
 package lb
 
-import (
-	"net"
-	"net/netip"
-	"time"
-)
+import "net/netip"
 
 // Node is a machine that may announce addresses, or take a cloud load balancer's
 // connections.
@@ -32,44 +28,3 @@ type Namespace struct {
 	Name   string
 	Labels map[string]string
 }
-
-// Speaker is what a node's speaker last said of itself.
-type Speaker struct {
-	Node string
-	// Leaving is set while the speaker hands over before it stops.
-	Leaving    bool
-	Interfaces []Interface
-	Claims     []Claim
-}
-
-// Interface is one that a speaker announces on.
-type Interface struct {
-	Name string
-	MAC  net.HardwareAddr
-}
-
-// Claim is an address that a speaker owns, and how far it has come with it.
-type Claim struct {
-	Address netip.Addr
-	State   ClaimState
-	Since   time.Time
-	// Interfaces it is announced on, sorted.
-	Interfaces []string
-	// Detail tells of a Conflict who answers, and where.
-	Detail string
-}
-
-// ClaimState is how far a speaker has come with an address.
-type ClaimState string
-
-// The states of a claim, in the order in which they follow each other.
-const (
-	// Probing asks the segment whether somebody else holds the address.
-	Probing ClaimState = "Probing"
-	// Announced answers for the address.
-	Announced ClaimState = "Announced"
-	// Conflict has found another host with the address and stays silent.
-	Conflict ClaimState = "Conflict"
-	// NoInterface has none to announce on.
-	NoInterface ClaimState = "NoInterface"
-)
