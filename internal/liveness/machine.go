@@ -34,6 +34,7 @@ type machine struct {
 	segment      int
 	quorate      bool
 	quorateSince time.Duration
+	term         uint64 // how often the quorum was lost
 
 	leaving    bool
 	leaveStamp uint64 // of the first goodbye

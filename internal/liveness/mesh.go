@@ -195,6 +195,13 @@ func (m *Mesh) Quorate() bool {
 	return m.machine.Quorate(m.now())
 }
 
+// Standing is how this node stands with its segment.
+func (m *Mesh) Standing() Standing {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.machine.Standing(m.now())
+}
+
 // Changed fires when Alive or Quorate may answer something else than before.
 func (m *Mesh) Changed() <-chan struct{} { return m.changed }
 

@@ -51,6 +51,9 @@ func (m *machine) countQuorum(now time.Duration) {
 		return
 	}
 	m.quorate, m.quorateSince = has, now
+	if !has {
+		m.term++
+	}
 	m.nextBeat = min(m.nextBeat, now)
 	why := "in touch with half of the segment or more"
 	if !has {
@@ -69,6 +72,23 @@ func (m *machine) resigned(now time.Duration) bool {
 // not run for long is no: nobody knows what happened meanwhile.
 func (m *machine) Quorate(now time.Duration) bool {
 	return m.quorate && (!m.started || now-m.next < m.timing.Asleep)
+}
+
+// Standing is how a node stands with its segment.
+type Standing struct {
+	// Quorate tells whether the node may answer for addresses now.
+	Quorate bool
+	// Term is another number after each loss of the quorum: who finds it changed must
+	// look at what others took over before it answers again.
+	Term uint64
+	// Resigned tells whether the others count the node out. Who just woke up without its
+	// quorum finds out first: when nobody missed it, nothing moves.
+	Resigned bool
+}
+
+// Standing of this node.
+func (m *machine) Standing(now time.Duration) Standing {
+	return Standing{Quorate: m.Quorate(now), Term: m.term, Resigned: m.started && m.resigned(now)}
 }
 
 // Counts tells whether a node may own addresses, and whether the machine knows at all.
