@@ -105,6 +105,11 @@ type Claim struct {
 	// +optional
 	From string `json:"from,omitempty"`
 
+	// epoch is one above that of every claim on the address that was known when the node took it.
+	//
+	// +optional
+	Epoch int64 `json:"epoch,omitempty"`
+
 	// offer is the node that shall take the address over, to mend an imbalance.
 	//
 	// +optional

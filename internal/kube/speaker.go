@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"math"
 	"net"
 	"net/netip"
 	"time"
@@ -28,7 +29,7 @@ func SpeakerFrom(s *v1alpha1.Speaker) lb.Speaker {
 		}
 		out.Claims = append(out.Claims, lb.Claim{
 			Address: addr, State: lb.ClaimState(c.State), Since: c.Since.Time, Interfaces: c.Interfaces, Detail: c.Detail,
-			Cause: lb.Cause(c.Cause), From: c.From, Offer: c.Offer,
+			Cause: lb.Cause(c.Cause), From: c.From, Epoch: uint64(max(0, c.Epoch)), Offer: c.Offer,
 		})
 	}
 	out.Hearing = hearingFrom(s.Status.Hearing)
@@ -81,7 +82,7 @@ func SpeakerStatusOf(s *lb.Speaker, version string) v1alpha1.SpeakerStatus {
 		out.Claims = append(out.Claims, v1alpha1.Claim{
 			Address: c.Address.String(), State: v1alpha1.ClaimState(c.State), Interfaces: c.Interfaces,
 			Since: metav1.NewMicroTime(c.Since), Detail: c.Detail,
-			Cause: string(c.Cause), From: c.From, Offer: c.Offer,
+			Cause: string(c.Cause), From: c.From, Epoch: int64(min(c.Epoch, math.MaxInt64)), Offer: c.Offer,
 		})
 	}
 	return out

@@ -36,6 +36,9 @@ type Claim struct {
 	// empty where none had.
 	Cause Cause
 	From  string
+	// Epoch is one above that of every claim on the address that the node knew when it
+	// took it: the later of two claims is known without trust in clocks.
+	Epoch uint64
 	// Offer names the node that shall take the address over, to mend an imbalance;
 	// empty is nobody.
 	Offer string
