@@ -8,7 +8,7 @@ ARCH  ?= $(shell $(GO) env GOARCH)
 
 .DEFAULT_GOAL := help
 .PHONY: help build image generate demo demo-openstack test test-unit test-lab test-openstack fuzz lint lab-up lab-down \
-        openstack-up openstack-down bench-allocate bench-octavia clean
+        openstack-up openstack-down bench-allocate bench-octavia bench-failover soak clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +42,7 @@ test-unit: ## Pass the tests that need no root, the long simulations shortened
 test-lab: build image ## Pass the tests on a real Kubernetes (needs root)
 	$(GO) vet -tags lab ./...
 	bin/lab build
-	$(TESTS) --format testname -- -tags lab -count=1 -p 1 -parallel 3 -timeout 40m ./internal/announce ./internal/relay ./lab ./lab/e2e
+	$(TESTS) --format testname -- -tags lab -count=1 -p 1 -parallel 3 -timeout 40m ./internal/announce ./internal/fence ./internal/liveness ./internal/relay ./lab ./lab/e2e
 
 # The lab's own tests start and kill clouds; then there is one for all the others. Its ports are the usual ones, so there
 # is one a machine.
@@ -81,6 +81,14 @@ bench-allocate: ## Measure allocation beside the API server's ceiling
 
 bench-octavia: ## Measure calls and times of Octavia load balancers on real services (OCCM_BINARY= measures the peer, too)
 	$(GO) run ./bench/octavia
+
+bench-failover: build ## Measure every way a node can go, on labs of 3, 5 and 20 nodes (TRIALS=30 NODES=3,5,20; hours. METALLB_SPEAKER=, METALLB_CONTROLLER= measure the peer, too)
+	$(GO) run ./bench/failover $(if $(TRIALS),-trials $(TRIALS)) $(if $(filter command line,$(origin NODES)),-nodes $(NODES))
+
+soak: build ## Pass the long tests: saturated cores, lossy network, restarts again and again (needs root; more than an hour)
+	FAIRLEAD_TEST_THOROUGH=1 $(GO) test -count=1 -timeout 60m ./internal/liveness
+	$(TESTS) --format testname -- -tags 'lab soak' -count=1 -p 1 -timeout 90m -run Soak ./lab/e2e
+	$(GO) run ./bench/failover -only soak -soak 30m
 
 clean: ## Remove what was built here (the lab's cache is in ~/.cache/fairlead-lab)
 	rm -rf bin

@@ -33,12 +33,18 @@ const (
 // pods are ready, and on which node.
 const SpeakersService = "fairlead-speakers"
 
+// HeartbeatKeys is the Secret with the keys of heartbeats.
+const HeartbeatKeys = "fairlead-heartbeat-keys"
+
 // Ports of metrics (/metrics) and probes (/healthz, /readyz). They differ because
 // the speaker is on the host network, where a controller of the host might be too.
 const (
 	ControllerPort int32 = 7472
 	SpeakerPort    int32 = 7473
 )
+
+// HeartbeatPort is the UDP port of the heartbeats between speakers.
+const HeartbeatPort int32 = 7474
 
 // Options are what an installation may choose.
 type Options struct {
@@ -69,10 +75,16 @@ func Manifests(o Options) ([]client.Object, error) {
 	objects = append(objects, controllerRights(o.Namespace)...)
 	objects = append(objects, speakerRights(o.Namespace)...)
 	objects = append(objects, readerRights())
+	objects = append(objects, heartbeatKeys(o.Namespace)...)
 	objects = append(objects, ownSpeakerOnly(o.Namespace)...)
 	objects = append(objects, poolSpecIsTheOwners(o.Namespace)...)
 	objects = append(objects, controllerWorkload(o)...)
 	objects = append(objects, speakerWorkload(o)...)
+	return finish(objects)
+}
+
+// finish gives objects their kind and our label.
+func finish(objects []client.Object) ([]client.Object, error) {
 	for _, object := range objects {
 		if err := setKind(object); err != nil {
 			return nil, err

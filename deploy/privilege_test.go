@@ -26,12 +26,15 @@ fairlead-controller: create,patch events
 fairlead-controller in fairlead-system: get,update,patch coordination.k8s.io/leases named fairlead-controller
 fairlead-controller in fairlead-system: create coordination.k8s.io/leases
 fairlead-controller in fairlead-system: get,list,watch secrets named cloud-config
+fairlead-controller in fairlead-system: get,list,watch secrets named fairlead-heartbeat-keys
+fairlead-controller in fairlead-system: patch secrets named fairlead-heartbeat-keys
 fairlead-speaker: get,list,watch services,nodes
 fairlead-speaker: get,list,watch discovery.k8s.io/endpointslices
 fairlead-speaker: get,list,watch fairlead.dev/addresspools,loadbalancerclasses,speakers
 fairlead-speaker: create fairlead.dev/speakers
 fairlead-speaker: patch fairlead.dev/speakers/status
 fairlead-view: get,list,watch fairlead.dev/addresspools,loadbalancerclasses,speakers
+fairlead-speaker in fairlead-system: get,list,watch secrets named fairlead-heartbeat-keys
 `
 
 func TestRightsAreTheseAndNoMore(t *testing.T) {
@@ -49,7 +52,7 @@ func TestRightsAreTheseAndNoMore(t *testing.T) {
 	}
 }
 
-func TestNoRightIsForEverythingOrForSecretsButOne(t *testing.T) {
+func TestNoRightIsForEverythingOrForSecretsButTwo(t *testing.T) {
 	objects := manifests(t)
 	var rules []rbacv1.PolicyRule
 	for _, role := range of[*rbacv1.ClusterRole](objects) {
@@ -57,9 +60,7 @@ func TestNoRightIsForEverythingOrForSecretsButOne(t *testing.T) {
 	}
 	for _, role := range of[*rbacv1.Role](objects) {
 		for _, rule := range role.Rules {
-			secret := len(rule.Resources) == 1 && rule.Resources[0] == "secrets" && role.Namespace == DefaultNamespace &&
-				slices.Equal(rule.ResourceNames, []string{"cloud-config"}) && slices.Equal(rule.Verbs, []string{"get", "list", "watch"})
-			if !secret {
+			if role.Namespace != DefaultNamespace || !forOneOfOurSecrets(rule) {
 				rules = append(rules, rule)
 			}
 		}
@@ -71,6 +72,17 @@ func TestNoRightIsForEverythingOrForSecretsButOne(t *testing.T) {
 			}
 		}
 	}
+}
+
+// forOneOfOurSecrets tells a right to read one of two Secrets, or to change the one
+// whose content is made by us.
+func forOneOfOurSecrets(rule rbacv1.PolicyRule) bool {
+	if !slices.Equal(rule.Resources, []string{"secrets"}) || len(rule.ResourceNames) != 1 {
+		return false
+	}
+	name, reads := rule.ResourceNames[0], slices.Equal(rule.Verbs, []string{"get", "list", "watch"})
+	return reads && name == "cloud-config" ||
+		(reads || slices.Equal(rule.Verbs, []string{"patch"})) && name == "fairlead-heartbeat-keys"
 }
 
 func TestEveryRoleIsBoundToItsOwnAccount(t *testing.T) {
@@ -100,12 +112,12 @@ func TestTheControllerHasNoPrivilege(t *testing.T) {
 	confined(t, pod, nil)
 }
 
-func TestTheSpeakerHasTwoCapabilitiesAndNoOther(t *testing.T) {
+func TestTheSpeakerHasThreeCapabilitiesAndNoOther(t *testing.T) {
 	pod := of[*appsv1.DaemonSet](manifests(t))[0].Spec.Template.Spec
 	if pod.HostPID || pod.HostIPC || len(pod.Volumes) > 0 {
 		t.Errorf("the speaker uses the host's processes or files: %+v", pod)
 	}
-	confined(t, pod, []corev1.Capability{"NET_RAW", "NET_ADMIN"})
+	confined(t, pod, []corev1.Capability{"NET_RAW", "NET_ADMIN", "BPF"})
 }
 
 // confined checks what both roles have in common.

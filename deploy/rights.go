@@ -16,8 +16,9 @@ const (
 )
 
 // controllerRights are what the controller may do: read what its decisions depend
-// on, write what it decided into statuses, tell, and lead. It reads one Secret, by
-// name and in its own namespace: the cloud's.
+// on, write what it decided into statuses, tell, and lead. It reads two Secrets, by
+// name and in its own namespace: the cloud's, and the one with the keys of heartbeats
+// (see heartbeatKeys).
 func controllerRights(namespace string) []client.Object {
 	return append(bound(namespace, Controller, []rbacv1.PolicyRule{
 		reads(coreGroup, "services", "nodes", "namespaces"),
@@ -44,30 +45,19 @@ func controllerRights(namespace string) []client.Object {
 }
 
 // ownNamespace lets the controllers agree, by one Lease in their own namespace, on who
-// of them writes, and lets them read the cloud configuration there. Whoever names
-// another Secret in a LoadBalancerClass adds it here.
+// of them writes, and lets them read the cloud configuration there and keep the keys of
+// heartbeats. Whoever names another Secret in a LoadBalancerClass adds it here.
 func ownNamespace(namespace string) []client.Object {
 	named := may("coordination.k8s.io", []string{"leases"}, "get", "update", "patch")
 	named.ResourceNames = []string{Controller}
-	// RBAC sees the name in a list or watch that selects metadata.name.
-	secret := reads(coreGroup, "secrets")
-	secret.ResourceNames = []string{v1alpha1.DefaultConfigSecret}
-	return []client.Object{
-		&rbacv1.Role{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: Controller},
-			Rules: []rbacv1.PolicyRule{
-				named,
-				// RBAC sees no name in a create, so it cannot be restricted to one.
-				may("coordination.k8s.io", []string{"leases"}, "create"),
-				secret,
-			},
-		},
-		&rbacv1.RoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: Controller},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: Controller},
-			Subjects:   []rbacv1.Subject{account(namespace, Controller)},
-		},
-	}
+	return inNamespace(namespace, Controller,
+		named,
+		// RBAC sees no name in a create, so it cannot be restricted to one.
+		may("coordination.k8s.io", []string{"leases"}, "create"),
+		readsSecret(v1alpha1.DefaultConfigSecret),
+		readsSecret(HeartbeatKeys),
+		writesSecret(HeartbeatKeys),
+	)
 }
 
 // speakerRights are what every node gets: to read, and to say how it is itself.
@@ -104,6 +94,18 @@ func bound(namespace, name string, rules []rbacv1.PolicyRule) []client.Object {
 		&rbacv1.ClusterRoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: name},
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+			Subjects:   []rbacv1.Subject{account(namespace, name)},
+		},
+	}
+}
+
+// inNamespace gives a ServiceAccount rules in the namespace alone that it is in.
+func inNamespace(namespace, name string, rules ...rbacv1.PolicyRule) []client.Object {
+	return []client.Object{
+		&rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Rules: rules},
+		&rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
 			Subjects:   []rbacv1.Subject{account(namespace, name)},
 		},
 	}

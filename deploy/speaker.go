@@ -72,7 +72,12 @@ func speakerPod(o Options) corev1.PodSpec {
 				{Name: "GOMEMLIMIT", Value: "128MiB"}, // see controllerPod
 			},
 			// The kubelet probes the node's address, since that is the pod's.
-			Ports:           []corev1.ContainerPort{{Name: "http", ContainerPort: SpeakerPort, HostPort: SpeakerPort}},
+			Ports: []corev1.ContainerPort{
+				{Name: "http", ContainerPort: SpeakerPort, HostPort: SpeakerPort},
+				// On the host network it is open whether it is named or not; named, two
+				// speakers are not put on one node, and people find what to let through.
+				{Name: "heartbeat", ContainerPort: HeartbeatPort, HostPort: HeartbeatPort, Protocol: corev1.ProtocolUDP},
+			},
 			LivenessProbe:   probe("/healthz"),
 			ReadinessProbe:  probe("/readyz"),
 			Resources:       requests("50m", "64Mi"),
@@ -81,8 +86,10 @@ func speakerPod(o Options) corev1.PodSpec {
 	}
 }
 
-// speakerPrivileges are raw sockets for ARP and NDP (NET_RAW), and settings of
-// interfaces, such as which multicast they let in (NET_ADMIN); nothing else of root.
+// speakerPrivileges are raw sockets for ARP and NDP (NET_RAW), settings of interfaces,
+// such as which multicast they let in (NET_ADMIN), and a filter in the kernel that
+// silences a speaker which froze (BPF, of Linux 5.8; it runs without, and says so);
+// nothing else of root.
 //
 // The user is 0 all the same: Kubernetes gives capabilities to a container of
 // another user only as a bound, not as ambient ones, so that its process would
@@ -96,7 +103,7 @@ func speakerPrivileges() *corev1.SecurityContext {
 		ReadOnlyRootFilesystem:   new(true),
 		Capabilities: &corev1.Capabilities{
 			Drop: []corev1.Capability{"ALL"},
-			Add:  []corev1.Capability{"NET_RAW", "NET_ADMIN"},
+			Add:  []corev1.Capability{"NET_RAW", "NET_ADMIN", "BPF"},
 		},
 	}
 }

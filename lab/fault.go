@@ -93,6 +93,24 @@ func (h *Host) freeze(frozen bool) error {
 	return freezeCgroup(dir, frozen)
 }
 
+// Hang is a kernel that has stopped: nothing runs, and no frame passes in or out,
+// but the machine's cables have carrier.
+func (h *Host) Hang(ctx context.Context) error {
+	if err := h.CableOut(ctx); err != nil {
+		return err
+	}
+	return h.Freeze(ctx)
+}
+
+// Unhang lets a machine that hangs go on where it stopped, as a paused virtual
+// machine does.
+func (h *Host) Unhang(ctx context.Context) error {
+	if err := h.CableIn(ctx); err != nil {
+		return err
+	}
+	return h.Thaw(ctx)
+}
+
 // LinkDown takes the machine's interfaces down. It knows, and loses its routes.
 func (h *Host) LinkDown(context.Context) error {
 	cables, err := h.cables()

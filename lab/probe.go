@@ -16,13 +16,18 @@ import (
 // Probe opens a fresh connection at a steady pace, to find out for how long
 // an address cannot be reached. Attempts overlap, so that one that hangs does
 // not slow the pace.
+//
+// An attempt that is not answered within Timeout has failed, whatever comes later.
+// Keep Timeout below 1 s: that is when Linux repeats a lost SYN, and then the attempts
+// of the first second would be answered by the end of the outage, as if there had been
+// none.
 type Probe struct {
 	From    *Host
 	Network string        // "tcp" if empty
 	Addr    string        // numeric address and port
 	HTTP    bool          // also ask for / and read the answer
 	Every   time.Duration // 10 ms if zero
-	Timeout time.Duration // of one attempt; 250 ms if zero
+	Timeout time.Duration // of one attempt, from its start to the answer; 250 ms if zero
 }
 
 // Probing is a Probe that runs.
@@ -32,13 +37,15 @@ type Probing struct {
 	done  chan struct{}
 
 	mu       sync.Mutex
-	attempts []attempt
+	attempts []Attempt
 }
 
-type attempt struct {
-	start    time.Time
-	err      error
-	answered string
+// Attempt is one connection.
+type Attempt struct {
+	Start  time.Time
+	Took   time.Duration // until it was answered, or given up
+	Err    error         // nil if it was answered in time
+	Answer string        // to HTTP, the first word, which is the pod's name from an echo pod
 }
 
 // Outcome is what a Probe found.
@@ -46,16 +53,24 @@ type Outcome struct {
 	Total    int
 	Failures int
 	Gaps     []Gap
+	// Slowest is how long the slowest attempt took that was answered. It is near
+	// Timeout where the network held packets back that it did not lose.
+	Slowest time.Duration
 	// Answers counts HTTP answers by their first word, which is the pod's name from an echo pod.
 	Answers map[string]int
 	// LastError is of the last attempt that failed.
 	LastError error
+	// Attempts in the order in which they began.
+	Attempts []Attempt
 }
 
 // Gap is a time in which every attempt failed.
 type Gap struct {
-	Start    time.Time
-	Length   time.Duration // from the first failed attempt to the next good one
+	Start time.Time // of the first attempt that failed
+	// Length is until the first answer to an attempt that began later. That an attempt
+	// of the outage itself may be the one is no error: where ARP waits for an answer, a
+	// SYN is held back and not lost.
+	Length   time.Duration
 	Attempts int
 }
 
@@ -100,7 +115,7 @@ func (p Probe) Start() *Probing {
 func (p *Probing) Stop() Outcome {
 	p.stop()
 	<-p.done
-	return evaluate(p.attempts)
+	return Evaluate(p.attempts)
 }
 
 // SoFar says what the probe found until now, but for the attempts under way.
@@ -108,7 +123,7 @@ func (p *Probing) SoFar() Outcome {
 	p.mu.Lock()
 	finished := slices.Clone(p.attempts)
 	p.mu.Unlock()
-	return evaluate(finished)
+	return Evaluate(finished)
 }
 
 func (p *Probing) run(ctx context.Context) {
@@ -120,6 +135,7 @@ func (p *Probing) run(ctx context.Context) {
 	for {
 		all.Go(func() {
 			a := p.probe.once()
+			a.Took = time.Since(a.Start)
 			p.mu.Lock()
 			p.attempts = append(p.attempts, a)
 			p.mu.Unlock()
@@ -132,18 +148,18 @@ func (p *Probing) run(ctx context.Context) {
 	}
 }
 
-func (p Probe) once() attempt {
-	a := attempt{start: time.Now()}
-	ctx, cancel := context.WithDeadline(context.Background(), a.start.Add(p.Timeout))
+func (p Probe) once() Attempt {
+	a := Attempt{Start: time.Now()}
+	ctx, cancel := context.WithDeadline(context.Background(), a.Start.Add(p.Timeout))
 	defer cancel()
 	conn, err := p.From.Dial(ctx, p.Network, p.Addr)
 	if err != nil {
-		a.err = err
+		a.Err = err
 		return a
 	}
 	defer conn.Close()
 	if p.HTTP {
-		a.answered, a.err = ask(conn, a.start.Add(p.Timeout))
+		a.Answer, a.Err = ask(conn, a.Start.Add(p.Timeout))
 	}
 	return a
 }
@@ -168,36 +184,49 @@ func ask(conn net.Conn, deadline time.Time) (string, error) {
 	return first, nil
 }
 
-// evaluate finds the gaps among attempts, which come in the order they ended.
-func evaluate(attempts []attempt) Outcome {
-	slices.SortFunc(attempts, func(a, b attempt) int { return a.start.Compare(b.start) })
-	o := Outcome{Total: len(attempts), Answers: map[string]int{}}
+// Evaluate finds the gaps among attempts, in whatever order they come. It sorts them.
+func Evaluate(attempts []Attempt) Outcome {
+	slices.SortFunc(attempts, func(a, b Attempt) int { return a.Start.Compare(b.Start) })
+	o := Outcome{Total: len(attempts), Answers: map[string]int{}, Attempts: attempts}
+	answer := firstAnswers(attempts)
 	var open *Gap
-	shut := func(at time.Time) {
-		if open != nil {
-			open.Length = at.Sub(open.Start)
-			o.Gaps = append(o.Gaps, *open)
-			open = nil
-		}
-	}
-	for _, a := range attempts {
-		if a.err == nil {
-			shut(a.start)
-			if a.answered != "" {
-				o.Answers[a.answered]++
+	for i, a := range attempts {
+		if a.Err == nil {
+			if open != nil {
+				open.Length = answer[i].Sub(open.Start)
+				o.Gaps = append(o.Gaps, *open)
+				open = nil
 			}
+			if a.Answer != "" {
+				o.Answers[a.Answer]++
+			}
+			o.Slowest = max(o.Slowest, a.Took)
 			continue
 		}
 		o.Failures++
-		o.LastError = a.err
+		o.LastError = a.Err
 		if open == nil {
-			open = &Gap{Start: a.start}
+			open = &Gap{Start: a.Start}
 		}
 		open.Attempts++
-		open.Length = a.start.Sub(open.Start)
+		open.Length = a.Start.Sub(open.Start)
 	}
 	if open != nil { // never ended
 		o.Gaps = append(o.Gaps, *open)
 	}
 	return o
+}
+
+// firstAnswers is, for each attempt, when it or one that began later was first
+// answered; zero if none was.
+func firstAnswers(attempts []Attempt) []time.Time {
+	first := make([]time.Time, len(attempts))
+	var earliest time.Time
+	for i, a := range slices.Backward(attempts) {
+		if at := a.Start.Add(a.Took); a.Err == nil && (earliest.IsZero() || at.Before(earliest)) {
+			earliest = at
+		}
+		first[i] = earliest
+	}
+	return first
 }

@@ -4,6 +4,9 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestTopologyGivesEveryMachineItsOwnAddresses(t *testing.T) {
@@ -61,9 +64,11 @@ func TestOptionsThatCannotBeAreRefused(t *testing.T) {
 
 func TestFaultRules(t *testing.T) {
 	got := faultRules(map[string]portFaults{
-		"n2": {In: 0.25, Out: 1},
-		"n1": {NoAPI: true},
-		"n3": {},
+		"n2":     {In: 0.25, Out: 1},
+		"n1":     {NoAPI: true},
+		"n3":     {},
+		"n4":     {Cut: []string{"n1", "fabric"}},
+		"fabric": {Cut: []string{"n4"}},
 	})
 	want := `table bridge faults
 delete table bridge faults
@@ -80,9 +85,52 @@ table bridge faults {
 		oifname "n1" ip6 saddr fd31::1 drop
 		oifname "n2" numgen random mod 10000 < 2500 drop
 	}
+	chain between {
+		type filter hook forward priority 0
+		iifname "n4" oifname "n1" drop
+	}
+	chain to-fabric {
+		type filter hook input priority 0
+		iifname "n4" drop
+	}
+	chain from-fabric {
+		type filter hook output priority 0
+		oifname "n4" drop
+	}
 }
 `
 	if got != want {
 		t.Errorf("rules:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestPartitionCutsEveryPairOfDifferentGroupsBothWaysAndNoOther(t *testing.T) {
+	faults := map[string]portFaults{"n1": {In: 0.5, Cut: []string{"n2"}}, "n9": {Cut: []string{"n1"}}}
+	replaceCuts(faults, cutsBetween([][]string{{"n1", "n2"}, {"n3"}, {"fabric"}}))
+	want := map[string]portFaults{
+		"n1":     {In: 0.5, Cut: []string{"n3", "fabric"}},
+		"n2":     {Cut: []string{"n3", "fabric"}},
+		"n3":     {Cut: []string{"n1", "n2", "fabric"}},
+		"fabric": {Cut: []string{"n1", "n2", "n3"}},
+		"n9":     {},
+	}
+	if diff := cmp.Diff(want, faults, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("faults (-want +got):\n%s", diff)
+	}
+}
+
+func TestPartitionRefusesWhatCannotBe(t *testing.T) {
+	l := &Lab{options: Options{Name: "none"}, wiring: topology(2)}
+	for _, c := range []struct {
+		groups [][]*Host
+		says   string
+	}{
+		{[][]*Host{{l.Node(1)}, {l.Node(2), l.Node(1)}}, "n1 is in two groups"},
+		{[][]*Host{{l.Remote()}, {l.Node(2)}}, "remote is not on the nodes' segment"},
+		{[][]*Host{{l.Host("n7")}}, "n7"},
+	} {
+		if err := l.Partition(t.Context(), c.groups...); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("got %v, want something about %q", err, c.says)
+		}
 	}
 }

@@ -22,30 +22,43 @@ import (
 
 func statusCommand(cluster *clusterFlags) *cobra.Command {
 	var output string
-	var watch bool
+	var watch, nodes bool
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show every Service with its address, the node that announces it, and the pools",
-		Args:  cobra.NoArgs,
+		Long: "Show every Service with its address, the node that announces it, and the pools.\n\n" +
+			"With --nodes: who hears whom and how late, and which node has which address since when and why. " +
+			"A node that is cut off from the API server is shown as it was when it last wrote.",
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := cluster.config()
 			if err != nil {
 				return err
 			}
+			take := func(w lb.World) view { return status.Take(w) }
+			if nodes {
+				take = func(w lb.World) view { return status.TakeSegment(w) }
+			}
 			if watch {
-				return follow(c.Context(), cfg, cluster.speakers(), c.OutOrStdout(), output)
+				return follow(c.Context(), cfg, cluster.speakers(), c.OutOrStdout(), take, output)
 			}
 			w, err := look(c.Context(), cfg, cluster.speakers())
 			if err != nil {
 				return err
 			}
-			return status.Take(w).Write(c.OutOrStdout(), output)
+			return take(w).Write(c.OutOrStdout(), output)
 		},
 	}
+	c.Flags().BoolVar(&nodes, "nodes", false, "show the nodes and what each of them has")
 	c.Flags().StringVarP(&output, "output", "o", "", "json, yaml or wide")
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "show it again whenever it changes")
 	completeOutput(c, "json", "yaml", "wide")
 	return c
+}
+
+// view is what a command shows of a world.
+type view interface {
+	Write(w io.Writer, format string) error
 }
 
 func explainCommand(cluster *clusterFlags) *cobra.Command {
@@ -104,7 +117,7 @@ func look(ctx context.Context, cfg *rest.Config, speakers lb.Key) (lb.World, err
 
 // follow prints a snapshot whenever it differs from the one before, until ctx is
 // done.
-func follow(ctx context.Context, cfg *rest.Config, speakers lb.Key, out io.Writer, output string) error {
+func follow(ctx context.Context, cfg *rest.Config, speakers lb.Key, out io.Writer, take func(lb.World) view, output string) error {
 	objects, err := cache.New(cfg, cache.Options{Scheme: kube.NewScheme()})
 	if err != nil {
 		return fmt.Errorf("reach the API server: %w", err)
@@ -118,20 +131,20 @@ func follow(ctx context.Context, cfg *rest.Config, speakers lb.Key, out io.Write
 	g.Go(func() error { return objects.Start(ctx) })
 	g.Go(func() error {
 		defer stop()
-		return show(ctx, o, out, output)
+		return show(ctx, o, out, take, output)
 	})
 	return g.Wait()
 }
 
 // show prints what an observer sees, whenever that changes.
-func show(ctx context.Context, o *kube.Observer, out io.Writer, output string) error {
+func show(ctx context.Context, o *kube.Observer, out io.Writer, take func(lb.World) view, output string) error {
 	if err := o.WaitForSync(ctx); ctx.Err() == nil && err != nil {
 		return err
 	}
 	var last []byte
 	for {
 		var now bytes.Buffer
-		if err := status.Take(o.World()).Write(&now, output); err != nil {
+		if err := take(o.World()).Write(&now, output); err != nil {
 			return err
 		}
 		if !bytes.Equal(now.Bytes(), last) {

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fairlead.dev/fairlead/internal/announce"
+	"fairlead.dev/fairlead/internal/liveness"
 )
 
 // metric is a collector as its reader sees it.
@@ -24,9 +25,9 @@ type metric struct {
 	values           []string // of the label, where they are known beforehand
 }
 
-// metricsPage tells every collector of ours. The speaker's are asked for; the
-// controller's, and the clouds', are made inside the role, so they are read in its
-// source.
+// metricsPage tells every collector of ours. Those of what the speaker is made of are
+// asked for where making it touches nothing; the others are made inside the role, so they
+// are read in the source.
 func metricsPage(_ context.Context, root string) (string, error) {
 	controller, err := metricsInSource(filepath.Join(root, "internal", "controller", "figures.go"))
 	if err != nil {
@@ -45,6 +46,14 @@ func metricsPage(_ context.Context, root string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	for _, file := range []string{"speaker/figures.go", "fence/fence.go"} {
+		more, err := metricsInSource(filepath.Join(root, "internal", file))
+		if err != nil {
+			return "", err
+		}
+		speaker = append(speaker, more...)
+	}
+	slices.SortFunc(speaker, func(x, y metric) int { return strings.Compare(x.name, y.name) })
 	var out strings.Builder
 	out.WriteString("# Metrics\n\n" + notice +
 		"Both roles serve Prometheus metrics at `/metrics`, and `/healthz` and `/readyz` beside it: the controller on port\n" +
@@ -100,10 +109,11 @@ func (r *recorder) MustRegister(collectors ...prometheus.Collector) {
 // descText is prometheus.Desc.String, which is the only way to read a Desc.
 var descText = regexp.MustCompile(`^Desc\{fqName: ("(?:[^"\\]|\\.)*"), help: ("(?:[^"\\]|\\.)*"),.* variableLabels: \{(.*)\}\}$`)
 
-// metricsOfSpeaker makes an announcer, which touches no network before it runs.
+// metricsOfSpeaker makes an announcer and a mesh, which touch no network before they run.
 func metricsOfSpeaker() ([]metric, error) {
 	r := &recorder{Registry: prometheus.NewRegistry()}
 	announce.New(announce.Options{Metrics: r})
+	liveness.New(liveness.Options{Metrics: r})
 	values, err := knownValues(r)
 	if err != nil {
 		return nil, err

@@ -9,12 +9,15 @@ import (
 
 // reasons lists lb.Reasons: first those that a Service carries, then the others.
 func reasons(context.Context, string) (string, error) {
-	var services, objects strings.Builder
+	var services, nodes, objects strings.Builder
 	for _, r := range lb.Reasons() {
 		line := row(`<a id="`+strings.ToLower(string(r.Reason))+`"></a>`+code(string(r.Reason)), r.Object, cell(r.Meaning), cell(r.Remedy))
-		if r.Object == "Service" {
+		switch r.Object {
+		case "Service":
 			services.WriteString(line)
-		} else {
+		case "Node":
+			nodes.WriteString(line)
+		default:
 			objects.WriteString(line)
 		}
 	}
@@ -29,5 +32,7 @@ func reasons(context.Context, string) (string, error) {
 		"`NoSpeaker` and `NoEndpoints` depend on nodes and pods, which the controller does not decide about: they are shown\n" +
 		"by `fairlead status` and `fairlead explain` only.\n\n" +
 		"## Of a Service\n\n" + titles + services.String() +
-		"\n## Of a pool or a class\n\n" + titles + objects.String(), nil
+		"\n## Of a pool or a class\n\n" + titles + objects.String() +
+		"\n## Of a node\n\nIn Events, and in the metric `fairlead_endpoints_held_total`: why pods of a node stay in service that speakers call\n" +
+		"dead ([guide](../guides/dead-node-endpoints.md)).\n\n" + titles + nodes.String(), nil
 }

@@ -33,6 +33,12 @@ type Options struct {
 	Log *slog.Logger
 	// Metrics is where the collectors are registered; nil is nowhere.
 	Metrics prometheus.Registerer
+	// Gate is asked before every frame; nil is always open. What it holds back is
+	// announced when it opens, as far as the address is still wanted.
+	Gate Gate
+	// Mark is the SO_MARK of the sockets, by which the kernel's part of the gate knows
+	// their frames; 0 is none.
+	Mark uint32
 }
 
 // Want is everything that this node should answer for.
@@ -49,6 +55,7 @@ type Announcer struct {
 	exclude []string
 	log     *slog.Logger
 	metrics *metrics
+	gate    Gate
 	rim     rim
 
 	poked   chan struct{} // wakes the loop
@@ -63,6 +70,10 @@ type Announcer struct {
 	asleep time.Time
 	// regroup is set when groups to be in may have changed.
 	regroup bool
+	// opened is the opening of the gate that the table knows of.
+	opened pass
+	// muted is set while the gate is shut: the loop looks at it every reopenPoll.
+	muted bool
 	// news is set when Interfaces tells something else than before.
 	news bool
 }
@@ -75,11 +86,15 @@ func New(o Options) *Announcer {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Gate == nil {
+		o.Gate = alwaysOpen{}
+	}
 	return &Announcer{
 		exclude: o.Exclude,
 		log:     o.Log,
 		metrics: newMetrics(o.Metrics),
-		rim:     kernel(),
+		gate:    o.Gate,
+		rim:     kernel(o.Mark),
 		poked:   make(chan struct{}, 1),
 		changed: make(chan struct{}, 1),
 		table:   claims.New(o.Timing, time.Now()),

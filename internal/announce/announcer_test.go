@@ -164,6 +164,11 @@ func (n *network) groupsOf(index int) []netip.Addr {
 // everybody waits.
 func play(t *testing.T, script func(t *testing.T, a *Announcer, n *network, registry *prometheus.Registry)) {
 	t.Helper()
+	playWith(t, Options{}, script)
+}
+
+func playWith(t *testing.T, o Options, script func(t *testing.T, a *Announcer, n *network, registry *prometheus.Registry)) {
+	t.Helper()
 	defer goleak.VerifyNone(t)
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{
@@ -171,7 +176,8 @@ func play(t *testing.T, script func(t *testing.T, a *Announcer, n *network, regi
 			refuse: map[wireKey]error{}, groups: map[int][]netip.Addr{},
 		}
 		registry := prometheus.NewRegistry()
-		a := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: registry})
+		o.Log, o.Metrics = slog.New(slog.DiscardHandler), registry
+		a := New(o)
 		a.rim = rim{watch: n.watch, open: n.open, member: func(index int) membership { return joined{n, index} }}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)

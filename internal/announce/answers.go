@@ -2,6 +2,7 @@ package announce
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"fairlead.dev/fairlead/internal/announce/arp"
@@ -19,36 +20,43 @@ func (s *station) listen(sock socket) error {
 		if err != nil {
 			return fmt.Errorf("receive %s on %s: %w", s.protocol, s.name, err)
 		}
-		out = s.answer(in[:n], out[:0])
+		p := s.announce.pass()
+		var about netip.Addr
+		out, about = s.answer(in[:n], out[:0])
 		if len(out) == 0 {
 			continue
 		}
-		if err := s.write(sock, out); err != nil {
+		left, err := s.write(sock, out, p)
+		switch {
+		case err != nil:
 			return err
+		case left:
+			s.counts.answers.Inc()
+		default:
+			s.unanswered(about)
 		}
-		s.counts.answers.Inc()
 	}
 }
 
-// answer appends the answer to a frame to out: nothing where it gets none. It
-// allocates nothing.
-func (s *station) answer(in, out []byte) []byte {
+// answer appends the answer to a frame to out: nothing where it gets none. about is the
+// address that it tells of. It allocates nothing.
+func (s *station) answer(in, out []byte) (answer []byte, about netip.Addr) {
 	var drop ether.Drop
 	if s.protocol == protocolARP {
-		out, drop = s.answerARP(in, out)
+		out, about, drop = s.answerARP(in, out)
 	} else {
-		out, drop = s.answerNDP(in, out)
+		out, about, drop = s.answerNDP(in, out)
 	}
 	if drop != "" {
 		s.announce.metrics.drop(drop, 1)
 	}
-	return out
+	return out, about
 }
 
-func (s *station) answerARP(in, out []byte) ([]byte, ether.Drop) {
+func (s *station) answerARP(in, out []byte) ([]byte, netip.Addr, ether.Drop) {
 	p, drop := arp.Parse(in)
 	if drop != "" {
-		return out, drop
+		return out, p.TargetIP, drop
 	}
 	a := s.announce
 	a.mu.Lock()
@@ -59,15 +67,15 @@ func (s *station) answerARP(in, out []byte) ([]byte, ether.Drop) {
 		s.countQuestion(drop)
 	}
 	if drop != "" {
-		return out, drop
+		return out, p.TargetIP, drop
 	}
-	return answer.Append(out), ""
+	return answer.Append(out), p.TargetIP, ""
 }
 
-func (s *station) answerNDP(in, out []byte) ([]byte, ether.Drop) {
+func (s *station) answerNDP(in, out []byte) ([]byte, netip.Addr, ether.Drop) {
 	m, drop := ndp.Parse(in)
 	if drop != "" {
-		return out, drop
+		return out, m.Target, drop
 	}
 	a := s.announce
 	a.mu.Lock()
@@ -78,9 +86,9 @@ func (s *station) answerNDP(in, out []byte) ([]byte, ether.Drop) {
 		s.countQuestion(drop)
 	}
 	if drop != "" {
-		return out, drop
+		return out, m.Target, drop
 	}
-	return answer.Append(out), ""
+	return answer.Append(out), m.Target, ""
 }
 
 // countQuestion counts those that concern an address that we claim.

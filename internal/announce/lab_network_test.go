@@ -103,7 +103,7 @@ func (s space) rim() rim {
 			return s.inside(func() error { return link.Watch(ctx, exclude, log, changed) })
 		},
 		open: func(key stationKey) (sock socket, err error) {
-			err = s.inside(func() error { sock, err = openSocket(key); return err })
+			err = s.inside(func() error { sock, err = openSocket(key, 0); return err })
 			return sock, err
 		},
 		member: func(index int) membership { return membershipInside{s, newMembership(index)} },

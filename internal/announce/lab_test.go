@@ -144,7 +144,7 @@ func (h *host) tap(p protocol) *tap {
 	h.Helper()
 	t := &tap{frames: map[string]time.Time{}}
 	h.check(h.inside(func() (err error) {
-		t.socket, err = openSocket(stationKey{protocol: p, index: h.link("eth0").Attrs().Index, name: "eth0"})
+		t.socket, err = openSocket(stationKey{protocol: p, index: h.link("eth0").Attrs().Index, name: "eth0"}, 0)
 		return err
 	}))
 	done := make(chan struct{})
@@ -502,7 +502,7 @@ func TestLabNetRawAndNetAdminAreEnough(t *testing.T) {
 	}
 	openAll := func() error {
 		for _, p := range []protocol{protocolARP, protocolNDP} {
-			sock, err := openSocket(stationKey{protocol: p, index: index})
+			sock, err := openSocket(stationKey{protocol: p, index: index}, 0)
 			if err != nil {
 				return err
 			}

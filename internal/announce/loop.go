@@ -25,8 +25,9 @@ func (a *Announcer) loop(ctx context.Context) {
 	var sends []claims.Send
 	for ctx.Err() == nil {
 		a.staff(ctx, stations, &running)
-		sends = a.due(sends[:0], timer)
-		a.deliver(stations, sends)
+		var p pass
+		sends, p = a.due(sends[:0], timer)
+		a.deliver(stations, sends, p)
 		a.tell()
 		select {
 		case <-ctx.Done():
@@ -87,33 +88,44 @@ func stationsFor(s link.Snapshot) []stationKey {
 	return keys
 }
 
-// due takes what is to be sent now, and sets the timer to the next deadline.
-func (a *Announcer) due(sends []claims.Send, timer *time.Timer) []claims.Send {
+// due takes what is to be sent now, with the pass for it, and sets the timer to the next
+// deadline. While the gate is shut the table stands still.
+func (a *Announcer) due(sends []claims.Send, timer *time.Timer) ([]claims.Send, pass) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
-	sends = a.table.Due(now, sends)
+	if p := a.pass(); p != a.opened {
+		a.opened = p
+		a.table.Resume(now)
+	}
+	a.muted = !a.gate.Open()
+	if !a.muted {
+		sends = a.table.Due(now, sends)
+	}
 	next, ok := a.table.Next()
+	if a.muted {
+		next = now.Add(reopenPoll)
+	}
 	a.asleep = next
 	if ok {
 		timer.Reset(next.Sub(now))
 	} else {
 		timer.Stop()
 	}
-	return sends
+	return sends, a.opened
 }
 
 // deliver hands packets to the stations that send them, those for one station as
 // one batch.
-func (a *Announcer) deliver(stations map[post]*station, sends []claims.Send) {
+func (a *Announcer) deliver(stations map[post]*station, sends []claims.Send, p pass) {
 	batches := map[post][]claims.Send{}
 	for _, s := range sends {
 		at := post{s.Index, protocolOf(s.Address)}
 		batches[at] = append(batches[at], s)
 	}
-	for at, batch := range batches {
+	for at, sends := range batches {
 		if s := stations[at]; s != nil {
-			s.deliver(batch)
+			s.deliver(batch{sends, p})
 		}
 	}
 }
@@ -206,7 +218,8 @@ func sameInterface(x, y lb.Interface) bool {
 // before it wakes by itself. The caller holds mu.
 func (a *Announcer) react() {
 	next, ok := a.table.Next()
-	if a.table.Pending() || ok && (a.asleep.IsZero() || next.Before(a.asleep)) {
+	earlier := ok && !a.muted && (a.asleep.IsZero() || next.Before(a.asleep))
+	if a.table.Pending() || earlier {
 		poke(a.poked)
 	}
 }

@@ -14,6 +14,7 @@ import (
 const (
 	queueFull ether.Drop = "send_queue_full" // our own
 	congested ether.Drop = "send_congested"  // the interface's
+	gateShut  ether.Drop = "gate_shut"       // this node must not be heard
 )
 
 // metrics count what goes over the segments.
@@ -44,7 +45,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		drops: map[ether.Drop]prometheus.Counter{},
 	}
 	drops := vec("fairlead_announce_drops_total", "ARP and neighbor discovery packets that were not answered or not sent.", "reason")
-	for _, list := range [][]ether.Drop{arp.Drops(), ndp.Drops(), claims.Drops(), {queueFull, congested}} {
+	for _, list := range [][]ether.Drop{arp.Drops(), ndp.Drops(), claims.Drops(), {queueFull, congested, gateShut}} {
 		for _, d := range list {
 			m.drops[d] = drops.WithLabelValues(string(d))
 		}

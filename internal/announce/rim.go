@@ -36,6 +36,11 @@ type membership interface {
 	Close()
 }
 
-func kernel() rim {
-	return rim{watch: link.Watch, open: openSocket, member: newMembership}
+// kernel is the real one; mark is on every frame that is sent.
+func kernel(mark uint32) rim {
+	return rim{
+		watch:  link.Watch,
+		open:   func(key stationKey) (socket, error) { return openSocket(key, mark) },
+		member: newMembership,
+	}
 }

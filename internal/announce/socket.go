@@ -3,6 +3,7 @@ package announce
 import (
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 
@@ -34,8 +35,9 @@ type transfer struct {
 	attempt func(fd uintptr) (done bool)
 }
 
-// openSocket opens a socket whose filter is in force before the first frame.
-func openSocket(key stationKey) (socket, error) {
+// openSocket opens a socket whose filter is in force before the first frame, and whose
+// frames bear the mark unless it is 0.
+func openSocket(key stationKey, mark uint32) (socket, error) {
 	kind, filter := ether.ARP, arp.Filter()
 	if key.protocol == protocolNDP {
 		kind, filter = ether.IPv6, ndp.Filter()
@@ -53,7 +55,7 @@ func openSocket(key stationKey) (socket, error) {
 		conn.Close()
 		return nil, err
 	}
-	if err := raw.Control(func(fd uintptr) { growBuffer(int(fd)) }); err != nil {
+	if err := prepare(raw, mark); err != nil {
 		conn.Close()
 		return nil, err
 	}
@@ -67,6 +69,19 @@ func openSocket(key stationKey) (socket, error) {
 		return s.out.err != unix.EAGAIN && s.out.err != unix.EINTR
 	}
 	return s, nil
+}
+
+// prepare sets what a socket needs before it is used. One that cannot bear its mark is
+// none: the kernel would not hold its frames back.
+func prepare(raw syscall.RawConn, mark uint32) error {
+	var marked error
+	err := raw.Control(func(fd uintptr) {
+		growBuffer(int(fd))
+		if mark != 0 {
+			marked = os.NewSyscallError("SO_MARK", unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, int(mark)))
+		}
+	})
+	return errors.Join(err, marked)
 }
 
 // receiveBuffer in bytes holds the questions of some thousand hosts that all ask at

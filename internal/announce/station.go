@@ -43,12 +43,17 @@ type station struct {
 	stop     context.CancelFunc
 	counts   stationCounts
 
-	out     chan []claims.Send
+	out     chan batch
 	regroup chan struct{}
 }
 
-// outBatches is how many batches may wait for a slow interface before some are
-// lost; a batch is what was due at one time.
+// batch is what was due at one time.
+type batch struct {
+	sends []claims.Send
+	pass  pass
+}
+
+// outBatches is how many batches may wait for a slow interface before some are lost.
 const outBatches = 256
 
 // Waits before a socket that failed is opened anew.
@@ -63,7 +68,7 @@ func newStation(a *Announcer, key stationKey, stop context.CancelFunc) *station 
 		announce:   a,
 		stop:       stop,
 		counts:     a.metrics.station(key),
-		out:        make(chan []claims.Send, outBatches),
+		out:        make(chan batch, outBatches),
 		regroup:    make(chan struct{}, 1),
 	}
 }
@@ -128,11 +133,11 @@ func (s *station) forgetOld() {
 }
 
 // deliver queues packets to send. It never waits for the interface.
-func (s *station) deliver(batch []claims.Send) {
+func (s *station) deliver(b batch) {
 	select {
-	case s.out <- batch:
+	case s.out <- b:
 	default:
-		s.announce.metrics.drop(queueFull, len(batch))
+		s.announce.metrics.drop(queueFull, len(b.sends))
 	}
 }
 
@@ -143,32 +148,56 @@ func (s *station) speak(ctx context.Context, sock socket) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case batch := <-s.out:
-			for _, send := range batch {
-				for _, say := range saying(send) {
-					frame = say(frame[:0], s.mac, send.Address)
-					if err := s.write(sock, frame); err != nil {
-						return err
-					}
-				}
-				if send.Say != claims.Probe {
-					s.counts.gratuitous.Inc()
-				}
+		case b := <-s.out:
+			unsaid, err := s.say(sock, b, frame)
+			s.announce.unsaid(unsaid...)
+			if err != nil {
+				return err
 			}
 		}
 	}
 }
 
-// write sends a frame. That the interface's queue is full is no reason to give the
-// socket up.
-func (s *station) write(sock socket, frame []byte) error {
-	err := sock.Write(frame)
-	if isCongested(err) {
-		s.announce.metrics.drop(congested, 1)
-		return nil
+// say sends a batch, and returns what the gate held back. It uses frame's memory.
+func (s *station) say(sock socket, b batch, frame []byte) (unsaid []claims.Send, err error) {
+	for _, send := range b.sends {
+		said := true
+		for _, say := range saying(send) {
+			frame = say(frame[:0], s.mac, send.Address)
+			left, err := s.write(sock, frame, b.pass)
+			if err != nil {
+				return unsaid, err
+			}
+			said = said && left
+		}
+		switch {
+		case !said:
+			unsaid = append(unsaid, send)
+		case send.Say != claims.Probe:
+			s.counts.gratuitous.Inc()
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("send %s on %s: %w", s.protocol, s.name, err)
+	return unsaid, nil
+}
+
+// write sends a frame unless the gate holds it back. That the interface's queue is full
+// is no reason to give the socket up.
+func (s *station) write(sock socket, frame []byte, p pass) (left bool, err error) {
+	a := s.announce
+	if !a.mayLeave(p) {
+		a.metrics.drop(gateShut, 1)
+		return false, nil
 	}
-	return nil
+	err = sock.Write(frame)
+	switch {
+	case err == nil:
+		return true, nil
+	case isCongested(err) && !a.mayLeave(p): // the kernel's gate was shut before us
+		a.metrics.drop(gateShut, 1)
+		return false, nil
+	case isCongested(err):
+		a.metrics.drop(congested, 1)
+		return true, nil
+	}
+	return false, fmt.Errorf("send %s on %s: %w", s.protocol, s.name, err)
 }

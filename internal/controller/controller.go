@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -31,6 +32,12 @@ type Options struct {
 	// ClusterName is in the names and descriptions of cloud objects: OCCM's
 	// --cluster-name. It need not be unique.
 	ClusterName string
+	// DeadNodeEndpoints takes the endpoints of a node out of service at once that the
+	// speakers agree is dead.
+	DeadNodeEndpoints bool
+	// HeartbeatKeyAge is how old the key of heartbeats becomes before it is replaced; 0 is
+	// for ever.
+	HeartbeatKeyAge time.Duration
 	// Address that metrics and probes are served on, such as ":7472"; "0" is none.
 	Address string
 	Log     *slog.Logger
@@ -91,7 +98,13 @@ func newLoop(cfg *rest.Config, mgr manager.Manager, observer *kube.Observer, o O
 	events := kube.NewEvents(core.EventsV1(), log)
 	writer := kube.NewServiceWriter(services, observer, events, log)
 	events.Busy = func() bool { return writer.Pending() > 0 }
+	var dead *outages
+	if o.DeadNodeEndpoints {
+		dead = watchOutages(core, mgr.GetCache(), events, log)
+	}
 	return &loop{
+		outages:  dead,
+		keys:     newKeys(kube.HeartbeatKeysFrom(core, o.Namespace, log), o.HeartbeatKeyAge, log),
 		observer: observer,
 		services: writer,
 		events:   events,

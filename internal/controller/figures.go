@@ -52,3 +52,20 @@ func (f *figures) planned(d *lb.Desired, took time.Duration) {
 		}
 	}
 }
+
+// outageFigures are there where --dead-node-endpoints is set.
+type outageFigures struct {
+	withdrawn prometheus.Gauge
+	held      *prometheus.CounterVec
+}
+
+func newOutageFigures(r prometheus.Registerer) *outageFigures {
+	f := &outageFigures{
+		withdrawn: prometheus.NewGauge(prometheus.GaugeOpts{Name: "fairlead_endpoints_withdrawn",
+			Help: "Pods out of service because their node is dead (--dead-node-endpoints)."}),
+		held: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fairlead_endpoints_held_total",
+			Help: "How often endpoints of a node stayed in service that speakers called dead, by Reason (--dead-node-endpoints)."}, []string{"reason"}),
+	}
+	r.MustRegister(f.withdrawn, f.held)
+	return f
+}

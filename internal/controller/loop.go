@@ -19,6 +19,8 @@ type loop struct {
 	events   *kube.Events
 	config   *configWriter
 	clouds   *clouds
+	outages  *outages // nil where they are left to Kubernetes
+	keys     *keys
 	figures  *figures
 	log      *slog.Logger
 }
@@ -37,6 +39,10 @@ func (l *loop) Start(ctx context.Context) error {
 	g.Go(func() error { return l.events.Run(ctx) })
 	g.Go(func() error { return l.config.run(ctx) })
 	g.Go(func() error { return l.clouds.run(ctx) })
+	g.Go(func() error { return l.keys.run(ctx) })
+	if l.outages != nil {
+		g.Go(func() error { return l.outages.run(ctx) })
+	}
 	g.Go(func() error { return l.run(ctx) })
 	return g.Wait()
 }
@@ -58,6 +64,10 @@ func (l *loop) run(ctx context.Context) error {
 func (l *loop) step() {
 	started := time.Now()
 	w := l.observer.World()
+	if l.outages != nil {
+		l.outages.want(&w) // first: every connection to a dead node is lost
+	}
+	l.keys.want(&w)
 	w.Built = l.clouds.want(&w, l.observer.ClusterUID())
 	d := plan.Plan(w)
 	l.clouds.refusals(&w, d.Classes)

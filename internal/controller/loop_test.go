@@ -118,10 +118,12 @@ func TestTheLoopEndsWithItsContext(t *testing.T) {
 		}
 		log := slog.New(slog.DiscardHandler)
 		events := kube.NewEvents(nil, log)
+		keys := newSafe(kube.Keyring{})
 		l := &loop{
 			observer: observer, services: kube.NewServiceWriter(nil, observer, events, log), events: events,
 			config:  &configWriter{client: noClient{}, observer: observer, log: log, kick: make(chan struct{}, 1)},
 			clouds:  newClouds("kubernetes", "fairlead-system", kube.NewSecrets(nil, "fairlead-system", log), nil, log),
+			keys:    newKeys(keys, 0, log),
 			figures: newFigures(prometheus.NewRegistry()), log: log,
 		}
 		if !l.NeedLeaderElection() {
@@ -132,6 +134,9 @@ func TestTheLoopEndsWithItsContext(t *testing.T) {
 		time.Sleep(time.Minute)
 		cancel()
 		synctest.Wait()
+		if len(keys.ring.Keys) != 1 {
+			t.Errorf("there are %d keys of heartbeats", len(keys.ring.Keys))
+		}
 		select {
 		case err := <-done:
 			if err != nil {

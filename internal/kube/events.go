@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -18,7 +19,7 @@ import (
 	"fairlead.dev/fairlead/internal/lb"
 )
 
-// Events posts what happened to Services, one at a time and after everything that
+// Events posts what happened to Services and nodes, one at a time and after everything that
 // matters more. The recorder of client-go would post thousands at once, in the way
 // of the addresses that they report.
 type Events struct {
@@ -38,38 +39,57 @@ func NewEvents(c clienteventsv1.EventsV1Interface, log *slog.Logger) *Events {
 
 // Warn reports what keeps a Service from what it asked for.
 func (e *Events) Warn(service lb.Key, uid, reason, note string) {
-	e.post(service, uid, corev1.EventTypeWarning, reason, note)
+	e.post(serviceRef(service, uid), corev1.EventTypeWarning, "Balance", reason, note)
 }
 
 // Note reports what a Service got.
 func (e *Events) Note(service lb.Key, uid, reason, note string) {
-	e.post(service, uid, corev1.EventTypeNormal, reason, note)
+	e.post(serviceRef(service, uid), corev1.EventTypeNormal, "Balance", reason, note)
 }
 
-func (e *Events) post(service lb.Key, uid, kind, reason, note string) {
+// WarnNode reports what is done, or not done, about a node that is dead.
+func (e *Events) WarnNode(node, reason, note string) {
+	e.post(nodeRef(node), corev1.EventTypeWarning, "Withdraw", reason, note)
+}
+
+// NoteNode reports that a node is back.
+func (e *Events) NoteNode(node, reason, note string) {
+	e.post(nodeRef(node), corev1.EventTypeNormal, "Restore", reason, note)
+}
+
+func serviceRef(service lb.Key, uid string) corev1.ObjectReference {
+	return corev1.ObjectReference{APIVersion: "v1", Kind: "Service", Namespace: service.Namespace, Name: service.Name, UID: types.UID(uid)}
+}
+
+// nodeRef names a node as kubelets do in their Events, by its name for a UID: kubectl
+// describe node looks for that.
+func nodeRef(node string) corev1.ObjectReference {
+	return corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: node, UID: types.UID(node)}
+}
+
+func (e *Events) post(of corev1.ObjectReference, kind, action, reason, note string) {
 	const maxNote = 1024 // events.k8s.io/v1 Event.note
 	host, _ := os.Hostname()
 	now := time.Now()
 	event := &eventsv1.Event{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: service.Namespace,
-			Name:      fmt.Sprintf("%.200s.%s%x", service.Name, strconv.FormatInt(now.UnixNano(), 36), e.count.Add(1)),
+			// What is in no namespace has its Events in this one, says the API server.
+			Namespace: cmp.Or(of.Namespace, metav1.NamespaceDefault),
+			Name:      fmt.Sprintf("%.200s.%s%x", of.Name, strconv.FormatInt(now.UnixNano(), 36), e.count.Add(1)),
 		},
 		EventTime:           metav1.NewMicroTime(now),
 		ReportingController: "fairlead.dev/controller",
 		ReportingInstance:   host,
-		Action:              "Balance",
+		Action:              action,
 		Reason:              reason,
 		Note:                clip(note, maxNote),
 		Type:                kind,
-		Regarding: corev1.ObjectReference{
-			APIVersion: "v1", Kind: "Service", Namespace: service.Namespace, Name: service.Name, UID: types.UID(uid),
-		},
+		Regarding:           of,
 	}
 	select {
 	case e.queue <- event:
 	default:
-		e.log.Debug("event dropped", "service", service, "reason", reason)
+		e.log.Debug("event dropped", "of", of.Kind, "name", of.Name, "reason", reason)
 	}
 }
 
@@ -83,7 +103,7 @@ func (e *Events) Run(ctx context.Context) error {
 			e.wait(ctx)
 			_, err := e.client.Events(event.Namespace).Create(ctx, event, metav1.CreateOptions{})
 			if err != nil && ctx.Err() == nil {
-				e.log.Debug("event not posted", "service", event.Namespace+"/"+event.Regarding.Name, "err", err)
+				e.log.Debug("event not posted", "of", event.Regarding.Kind, "name", event.Regarding.Name, "err", err)
 			}
 		}
 	}

@@ -49,6 +49,7 @@ type watchedSecret struct {
 	stop    context.CancelFunc
 	state   SecretState
 	data    map[string][]byte
+	notes   map[string]string // its annotations
 	version string
 }
 
@@ -85,6 +86,17 @@ func (s *Secrets) Get(name string) (data map[string][]byte, version string, stat
 		return nil, "", SecretUnknown
 	}
 	return maps.Clone(w.data), w.version, w.state
+}
+
+// whole is Get, and the annotations of the same version.
+func (s *Secrets) whole(name string) (data map[string][]byte, annotations map[string]string, version string, state SecretState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.secrets[name]
+	if w == nil {
+		return nil, nil, "", SecretUnknown
+	}
+	return maps.Clone(w.data), maps.Clone(w.notes), w.version, w.state
 }
 
 // Changed fires after what Get says changed; several changes may fire once.
@@ -192,13 +204,14 @@ func withoutManagedFields(obj any) (any, error) {
 
 func (s *Secrets) saw(w *watchedSecret, state SecretState, obj any) {
 	var data map[string][]byte
+	var notes map[string]string
 	version := ""
 	if secret, ok := obj.(*corev1.Secret); ok {
-		data, version = secret.Data, secret.ResourceVersion
+		data, notes, version = secret.Data, secret.Annotations, secret.ResourceVersion
 	}
 	s.mu.Lock()
 	changed := w.state != state || w.version != version
-	w.state, w.data, w.version = state, data, version
+	w.state, w.data, w.notes, w.version = state, data, notes, version
 	s.mu.Unlock()
 	if changed {
 		poke(s.changed)

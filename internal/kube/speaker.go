@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
@@ -67,6 +68,11 @@ func hearingOf(h *lb.Hearing) *v1alpha1.Hearing {
 		out.Missing = append(out.Missing, v1alpha1.Missing{Node: m.Node, State: m.State, Since: metav1.NewMicroTime(m.Since), Why: m.Why})
 	}
 	return out
+}
+
+// SameSpeaker tells whether two speakers are the same in a Speaker object.
+func SameSpeaker(a, b *lb.Speaker) bool {
+	return equality.Semantic.DeepEqual(SpeakerStatusOf(a, ""), SpeakerStatusOf(b, ""))
 }
 
 // SpeakerStatusOf is what a Speaker should say.

@@ -48,6 +48,9 @@ func (w *SpeakerWriter) Write(ctx context.Context, s *lb.Speaker) error {
 	return nil
 }
 
+// Forget makes the next Write look at what the object says.
+func (w *SpeakerWriter) Forget() { w.last = nil }
+
 // find reads the object of a node, or creates it. The Node owns it: when that is
 // deleted, Kubernetes collects its Speaker.
 func (w *SpeakerWriter) find(ctx context.Context, node string) error {

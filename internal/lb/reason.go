@@ -86,6 +86,16 @@ const (
 	BadCloudConfig  Reason = "BadCloudConfig"
 )
 
+// Reasons why pods of a node stay in service that speakers call dead.
+const (
+	NoMajority      Reason = "NoMajority"
+	StillHeard      Reason = "StillHeard"
+	NodeContradicts Reason = "NodeContradicts"
+	KubeletAnswers  Reason = "KubeletAnswers"
+	TooManyDead     Reason = "TooManyDead"
+	LastEndpoint    Reason = "LastEndpoint"
+)
+
 // ReasonDoc explains a Reason to its reader.
 type ReasonDoc struct {
 	Reason  Reason
@@ -141,5 +151,11 @@ func Reasons() []ReasonDoc {
 		{SecretMissing, "LoadBalancerClass", "The Secret with the cloud configuration is not there, or has none of the keys. Load balancers that exist go on working.", "Create it as the message shows."},
 		{BadCloudConfig, "LoadBalancerClass", "The cloud configuration cannot be read. The one before it stays in force.", "Write what the message shows."},
 		{UnknownProvider, "LoadBalancerClass", "This version has no such provider.", "Use one that the message names."},
+		{NoMajority, "Node", "Speakers call the node dead, but not more than half of all. Its pods stay in service.", "Look at the speakers. In a cluster of two, neither can outvote the other."},
+		{StillHeard, "Node", "Some speakers call the node dead, and others hear it. Its pods stay in service.", "Look at the network between the nodes in the message."},
+		{NodeContradicts, "Node", "Speakers call the node dead, whose own speaker says that it lost them. Its pods stay in service.", "Look at the node's network."},
+		{KubeletAnswers, "Node", "Speakers call the node dead, but its kubelet answers: the speaker may be broken, or the segment. The pods stay in service.", "Look at the node's speaker and its network."},
+		{TooManyDead, "Node", "More nodes are dead than pods are taken out of service for at a time: one, or a tenth of all.", "Look at the nodes. Kubernetes marks the pods itself after --node-monitor-grace-period."},
+		{LastEndpoint, "Node", "The node is dead, but pods on it are the last ready endpoint of a Service: they stay in service.", "Run more than one replica, on more than one node."},
 	}
 }

@@ -15,6 +15,10 @@ type Speaker struct {
 	Claims     []Claim
 	// Hearing is nil where the speaker exchanges no heartbeats.
 	Hearing *Hearing
+	// Unaware are the addresses that by the observation of this node the speaker does not
+	// take although it is its turn, sorted: it is cut off from the API server, and does
+	// not know of them. Each observer fills it in for itself.
+	Unaware []netip.Addr
 }
 
 // Interface is one that a speaker announces on.

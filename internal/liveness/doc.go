@@ -9,11 +9,9 @@
 //
 // # Heartbeats
 //
-// One heartbeat is for a node and not for an address. They go by unicast to every
-// address of every peer, IPv4 and IPv6. Multicast would halve the packets that a node
-// handles, but a switch that snoops groups lets it through for minutes and then stops;
-// and a heartbeat for one receiver can say what that receiver must know: which packet
-// of its own was heard last. That echo does much of the work here:
+// One heartbeat is for a node and not for an address. One to a peer alone goes by
+// unicast to all its addresses, IPv4 and IPv6, and says what that peer must know: which
+// packet of its own was heard last. That echo does much of the work here:
 //
 //   - It proves that a packet is not an old one played again: the echo names the
 //     receiver's own process, and a packet that it sent within the last second.
@@ -21,6 +19,25 @@
 //   - A node that slept does not take mail that piled up meanwhile for a sign that it
 //     is still in.
 //   - A goodbye is repeated until it was heard.
+//
+// # Multicast
+//
+// In a segment of five or more, each node also sends its heartbeat to a group, for all at
+// once: 224.0.0.254, or ff02::114 for who has IPv6 only. A peer that gets those, and says
+// so, gets only one of ten alone. So 20 nodes send 60 packets a second each instead of
+// 380. A group is not to be relied on: a switch that snoops may let it through for minutes
+// and then stop, for some and in one direction. So
+//
+//   - a heartbeat to the group is a sign of life only of a process that proved itself by
+//     an echo, and says nothing of what it hears but a list of who it does not hear. Whoever
+//     is on it is not heard; who is not on it was heard within 110 ms. After a second
+//     without a word to it alone a node does not believe that it is heard.
+//   - questions, answers and goodbyes, and whatever goes to a peer in doubt, go to that
+//     peer alone. Who misses the group asks after 110 ms as everybody does, is answered,
+//     and gets heartbeats of its own from then on, until the group works for 3 s.
+//
+// What comes from the group is read every 10 ms, all at once: waking up for each would be
+// most of the cost. What comes for this node alone is read as it comes.
 //
 // # Who is dead
 //
@@ -44,12 +61,34 @@
 // declares nobody dead, gives its addresses up, and tells so in its heartbeats, and
 // whoever hears that counts it out too.
 //
-// Two nodes that both have more than half of the segment have a neighbour in common,
-// which hears both: they cannot declare each other dead, however the links between
-// nodes fail. It takes a split into two exact halves to have two sides that go on. That
-// is on purpose: half of the nodes losing power at once, such as one of two racks, is
+// Two nodes that both have more than half of the same segment have a neighbour in
+// common, which hears both: after the last change they count each other out for no longer
+// than OverlapWithin, however links, nodes and groups fail. That holds while both count the
+// same nodes for their segment. It takes faults in a row to make it differ, each longer
+// than five seconds or a restart: those who went on took who was away out, and later some
+// of them are cut off together with those; or a process starts among a few who lost their
+// quorum, and knows nobody else. Then two sides may go on until they hear each other. To
+// rule that out, the living would have to agree on every change of the segment, and three
+// of five would stand still where two died while two others were away.
+//
+// It takes a split into two exact halves to have two sides that go on after one fault.
+// That is on purpose: half of the nodes losing power at once, such as one of two racks, is
 // indistinguishable from it and far more frequent, and must not stop the other half.
 // Where a split separates the clients too, both halves serve theirs. In a segment of
 // two nodes that is every failure. Without a witness the limit is 400 ms there. Of two
 // nodes of which one does not hear the other, the one that is not heard gives up.
+//
+// # News
+//
+// What a node claims it tells its neighbours itself (Publish), and they know it within
+// milliseconds (News): who owns an address is agreed upon on the segment. The Speaker
+// object in Kubernetes is the record of it for people and for the controller, and no
+// failure waits for the API server to carry it around.
+//
+// News are a value and not a log: the newest replaces what came before, whole or not at
+// all. They go out in fragments that are authenticated as heartbeats are, to the group
+// for those who say that it reaches them, to each of the others alone; and they are
+// taken only of the process whose heartbeats proved that it lives. Every
+// heartbeat tells the number of the sender's news, so whoever lost a fragment, was away
+// or just started finds out, and asks for what it lacks.
 package liveness

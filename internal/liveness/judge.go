@@ -42,13 +42,14 @@ func (m *machine) judge(now time.Duration, p *peer) {
 	// The answers to what was asked have come by now, and we are entitled to judge.
 	entitled := m.quorate && now-m.quorateSince >= t.Dead && p.doubted != never && now-p.doubted >= t.Dead-t.Suspect
 	switch {
-	case now-life >= limit && entitled:
+	case now-life >= limit && entitled && m.firm(now):
 		p.doubted, p.row, p.rowAt = never, 0, never
 		p.due = true // should it live, it learns by our packet that it is not heard
 		m.enter(now, p, Dead, m.whyDead(now, p))
 		m.at(now, now+t.Settle)
 		return
-	case p.minority:
+	case p.minority && now-m.quorateSince >= t.Dead:
+		// When links heal, one node has its quorum before the others, who are about to.
 		m.enter(now, p, Minority, "it sees less than half of the segment")
 	case now-heard < t.Suspect:
 		m.enter(now, p, Alive, "heard")
@@ -62,6 +63,20 @@ func (m *machine) judge(now time.Duration, p *peer) {
 		m.ask(now, p)
 	}
 	m.schedule(now, p, heard, life, limit)
+}
+
+// firm tells whether this node has its quorum even without those that it has not heard
+// for a moment. One that is being cut off hears all of them for the last time at nearly
+// the same moment: it must not bury one on the authority of the others, who are no
+// longer heard either.
+func (m *machine) firm(now time.Duration) bool {
+	here := 1
+	for _, p := range m.peers {
+		if now-m.heardOf(p) < m.timing.Ask && m.touchOf(now, p) == inTouch {
+			here++
+		}
+	}
+	return 2*here >= m.segment
 }
 
 // schedule makes Step due when the next threshold of p is reached.

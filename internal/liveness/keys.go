@@ -29,6 +29,15 @@ func keyIDOf(secret []byte) KeyID {
 	return KeyID(binary.BigEndian.Uint32(sum[:]))
 }
 
+// IDs names the keys, the one that signs first.
+func (k Keyring) IDs() []KeyID {
+	ids := make([]KeyID, len(k))
+	for i, secret := range k {
+		ids[i] = keyIDOf(secret)
+	}
+	return ids
+}
+
 // Check tells what is wrong with the keyring.
 func (k Keyring) Check() error {
 	if len(k) == 0 {
@@ -88,6 +97,16 @@ func (c *codec) open(packet []byte, h *heartbeat) (KeyID, Drop) {
 	if drop := measure(packet); drop != "" {
 		return 0, drop
 	}
+	id, drop := c.verify(packet)
+	if drop == "" {
+		h.read(packet)
+	}
+	return id, drop
+}
+
+// verify checks key, MAC and cluster of a packet that was measured: of any kind, since
+// all begin alike and end with the MAC.
+func (c *codec) verify(packet []byte) (KeyID, Drop) {
 	id := KeyID(binary.BigEndian.Uint32(packet[4:]))
 	for i := range c.keys {
 		k := &c.keys[i]
@@ -101,7 +120,6 @@ func (c *codec) open(packet []byte, h *heartbeat) (KeyID, Drop) {
 		if binary.BigEndian.Uint64(packet[8:]) != c.cluster {
 			return id, DropCluster
 		}
-		h.read(packet)
 		return id, ""
 	}
 	return id, DropKey

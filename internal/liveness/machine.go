@@ -36,6 +36,11 @@ type machine struct {
 	quorateSince time.Duration
 	term         uint64 // how often the quorum was lost
 
+	group bool // heartbeats to the group leave this node
+	beats int  // heartbeats so far, so that peers take turns
+
+	news uint64 // number of what this node published last; zero before the first
+
 	leaving    bool
 	leaveStamp uint64 // of the first goodbye
 
@@ -138,12 +143,17 @@ func (m *machine) Step(now time.Duration, out []send) []send {
 	beat := now >= m.nextBeat
 	if beat {
 		m.nextBeat = now + m.dice.around(m.pace(now))
+		m.beats++
 	}
 	m.at(now, m.nextBeat)
 	m.collectAsked(now)
-	for _, p := range m.peers {
-		if beat || p.due || m.askAll {
-			out = append(out, m.to(now, p, p.due || m.askAll || m.leaving))
+	if beat && m.grouped() {
+		out = append(out, m.shout(now))
+	}
+	for i, p := range m.peers {
+		turn := (m.beats+i)%sparse == 0
+		if p.due || m.askAll || beat && (turn || !m.spared(now, p)) {
+			out = append(out, m.to(now, p, p.due || m.askAll || m.leaving || m.overdue(now, p)))
 		}
 		p.due = false
 	}
@@ -195,9 +205,9 @@ func (m *machine) wake(now time.Duration) {
 func (m *machine) to(now time.Duration, p *peer, ask bool) send {
 	m.stamp = max(m.stamp+1, micros(now))
 	h := heartbeat{
-		Leaving: m.leaving, Minority: m.resigned(now), Ask: ask,
+		Leaving: m.leaving, Minority: m.resigned(now), Ask: ask, Reached: m.reaches(now, p),
 		To: p.id, From: m.self, Boot: m.boot, Stamp: m.stamp,
-		EchoBoot: p.boot, EchoStamp: p.stamp, Age: tooOld, Asked: m.asked,
+		EchoBoot: p.boot, EchoStamp: p.stamp, News: m.news, Age: tooOld, Asked: m.asked,
 	}
 	if p.heard > never {
 		// Who wakes up does not tell the others that they are not heard: it did not listen.

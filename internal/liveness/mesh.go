@@ -2,11 +2,9 @@ package liveness
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -58,6 +56,9 @@ type Neighbour struct {
 	Late time.Duration
 	// HearsUs tells whether it said that it hears this node.
 	HearsUs bool
+	// Multicast tells whether this node's heartbeats reach it by multicast; it gets only
+	// one of ten alone.
+	Multicast bool
 	// Key that it signs with.
 	Key KeyID
 }
@@ -75,14 +76,29 @@ type Mesh struct {
 	mu      sync.Mutex
 	machine *machine
 	codec   *codec
+	keys    []KeyID
 	peers   map[nodeID]*line
 	running context.Context // of Run, nil without: who ends it ends what is opened in it
 	asleep  time.Duration   // until when the loop means to sleep
 	departs chan struct{}   // closed when all heard the goodbye; nil before Leave
 	gone    bool            // departs is closed
 
-	packet []byte
-	sends  []send
+	// homes are this node's addresses, one of each family, groups where heartbeats to all
+	// go: nil where they cannot.
+	homes  [2]netip.Addr
+	groups [2]*group
+	moved  chan struct{} // fires when the groups may have to change
+	// onlySix is set while a peer has no address of IPv4.
+	onlySix bool
+
+	exchange *exchange
+	posted   chan struct{}
+	postAt   time.Duration // until when the loop of the news means to sleep
+
+	packet    []byte
+	sends     []send
+	newsSends []newsSend
+	news      newsPacket
 }
 
 // line is where to send heartbeats for one peer.
@@ -104,18 +120,22 @@ func New(o Options) *Mesh {
 		o.Log = slog.Default()
 	}
 	m := &Mesh{
-		options: o,
-		log:     o.Log,
-		metrics: newMetrics(o.Metrics),
-		began:   time.Now(),
-		changed: make(chan struct{}, 1),
-		poked:   make(chan struct{}, 1),
-		machine: newMachine(o.Node, o.Boot, o.Timing),
-		codec:   newCodec(o.Cluster, nil),
-		peers:   map[nodeID]*line{},
-		packet:  make([]byte, 0, packetSize),
+		options:  o,
+		log:      o.Log,
+		metrics:  newMetrics(o.Metrics),
+		began:    time.Now(),
+		changed:  make(chan struct{}, 1),
+		poked:    make(chan struct{}, 1),
+		machine:  newMachine(o.Node, o.Boot, o.Timing),
+		posted:   make(chan struct{}, 1),
+		moved:    make(chan struct{}, 1),
+		exchange: newExchange(o.Node, o.Boot),
+		codec:    newCodec(o.Cluster, nil),
+		peers:    map[nodeID]*line{},
+		packet:   make([]byte, 0, packetSize),
 	}
 	m.metrics.quorate.Set(1)
+	m.setHomes([]netip.Addr{o.Bind})
 	return m
 }
 
@@ -130,8 +150,17 @@ func (m *Mesh) SetKeys(keys Keyring) error {
 	}
 	m.mu.Lock()
 	m.codec = newCodec(m.options.Cluster, keys)
+	m.keys = keys.IDs()
 	m.mu.Unlock()
+	poke(m.changed)
 	return nil
+}
+
+// Keys names the keys in force, the one that signs first.
+func (m *Mesh) Keys() []KeyID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.keys
 }
 
 // SetPeers replaces the nodes that should be there: those with a speaker, this one
@@ -141,13 +170,16 @@ func (m *Mesh) SetPeers(peers []Peer) {
 	defer m.mu.Unlock()
 	names := make([]string, 0, len(peers))
 	wanted := map[nodeID]bool{m.machine.self: true}
+	m.onlySix = false
 	for _, p := range peers {
 		names = append(names, p.Node)
 		id := idOf(p.Node)
 		if id == m.machine.self {
+			m.setHomes(p.Addresses)
 			continue
 		}
 		wanted[id] = true
+		m.onlySix = m.onlySix || !slices.ContainsFunc(p.Addresses, func(a netip.Addr) bool { return a.Unmap().Is4() })
 		l := m.peers[id]
 		if l == nil {
 			l = &line{node: p.Node}
@@ -165,12 +197,14 @@ func (m *Mesh) SetPeers(peers []Peer) {
 		}
 	}
 	m.machine.SetPeers(m.now(), names)
+	m.exchange.SetPeers(names)
+	poke(m.moved)
 	m.note()
 	poke(m.poked)
 }
 
 // Alive corrects what Kubernetes says of a node. Of a node that was never heard it
-// knows nothing better. This node lives while it has its quorum and stays.
+// knows nothing better. This node lives until the others count it out.
 func (m *Mesh) Alive(node string, kubernetes bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -179,7 +213,7 @@ func (m *Mesh) Alive(node string, kubernetes bool) bool {
 		if m.machine.segment == 1 && !m.machine.leaving {
 			return kubernetes
 		}
-		return !m.machine.leaving && m.machine.Quorate(m.now())
+		return !m.machine.leaving && !m.machine.Standing(m.now()).Resigned
 	}
 	if counts, known := m.machine.Counts(id); known {
 		return counts
@@ -202,7 +236,7 @@ func (m *Mesh) Standing() Standing {
 	return m.machine.Standing(m.now())
 }
 
-// Changed fires when Alive or Quorate may answer something else than before.
+// Changed fires when Alive, Quorate or News may answer something else than before.
 func (m *Mesh) Changed() <-chan struct{} { return m.changed }
 
 // View lists the neighbours by name.
@@ -218,7 +252,8 @@ func (m *Mesh) View() []Neighbour {
 		}
 		if p.heard > never {
 			n.Heard = m.began.Add(p.heard)
-			n.HearsUs = p.hearsUs && p.hearAge < m.machine.timing.Dead
+			n.HearsUs = p.hearsUs && p.heard-p.heardUs < m.machine.timing.Dead
+			n.Multicast = m.machine.spared(now, p)
 		}
 		out[i] = n
 	}
@@ -263,6 +298,8 @@ func (m *Mesh) Run(ctx context.Context) error {
 	})
 	g.Go(func() error { return m.listen(conn) })
 	g.Go(func() error { m.beat(ctx); return nil })
+	g.Go(func() error { m.post(ctx); return nil })
+	g.Go(func() error { m.attend(ctx); return nil })
 	err = g.Wait()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -291,26 +328,10 @@ func (m *Mesh) beat(ctx context.Context) {
 			close(m.departs)
 			m.gone = true
 		}
+		m.metrics.multicast.Set(float64(m.machine.spares(m.now())))
 		m.asleep = m.machine.Next()
 		timer.Reset(m.asleep - m.now())
 		m.mu.Unlock()
-	}
-}
-
-// listen takes heartbeats until the socket is closed.
-func (m *Mesh) listen(conn *net.UDPConn) error {
-	// One octet more than a packet has: what is longer is recognised by it.
-	packet := make([]byte, packetSize+1)
-	h := &heartbeat{Asked: make([]nodeID, 0, listMax), Heard: make([]hearing, 0, listMax)}
-	for {
-		n, _, err := conn.ReadFromUDPAddrPort(packet)
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return nil
-		case err != nil:
-			return fmt.Errorf("listen for heartbeats: %w", err)
-		}
-		m.take(packet[:n], h)
 	}
 }
 
@@ -318,6 +339,10 @@ func (m *Mesh) listen(conn *net.UDPConn) error {
 func (m *Mesh) take(packet []byte, h *heartbeat) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if isNews(packet) {
+		m.takeNews(packet)
+		return
+	}
 	key, drop := m.codec.open(packet, h)
 	if drop == "" {
 		now := m.now()
@@ -339,6 +364,7 @@ func (m *Mesh) take(packet []byte, h *heartbeat) {
 		m.metrics.drops[drop].Inc()
 		return
 	}
+	m.noteNews(m.exchange.Heard(m.now(), h.From, h.Boot, h.News))
 	m.metrics.received.Inc()
 }
 
@@ -346,8 +372,15 @@ func (m *Mesh) take(packet []byte, h *heartbeat) {
 // mu.
 func (m *Mesh) deliver() {
 	for i := range m.sends {
-		if l := m.peers[m.sends[i].to]; l != nil && !m.codec.mute() && m.running != nil {
-			m.packet = m.codec.seal(m.packet[:0], &m.sends[i].beat)
+		s := &m.sends[i]
+		l := m.peers[s.to]
+		if l == nil && s.to != everyone || m.codec.mute() || m.running == nil {
+			continue
+		}
+		m.packet = m.codec.seal(m.packet[:0], &s.beat)
+		if s.to == everyone {
+			m.spread(m.emit)
+		} else {
 			m.transmit(l)
 		}
 	}
@@ -357,20 +390,29 @@ func (m *Mesh) deliver() {
 // transmit sends the packet to every address of a peer. Sockets that could not be
 // opened are tried again each time: it is rare, and ends as soon as it can.
 func (m *Mesh) transmit(l *line) {
+	for i := range l.addresses {
+		m.emit(m.sender(l, i))
+	}
+}
+
+// emit sends the packet, and counts it. s may be nil.
+func (m *Mesh) emit(s *sender) {
+	if s == nil || s.send(m.packet) != nil {
+		m.metrics.unsent.Inc()
+	} else {
+		m.metrics.sent.Inc()
+	}
+}
+
+// sender is the one for an address of a peer, nil where it cannot be opened.
+func (m *Mesh) sender(l *line, address int) *sender {
 	if l.senders == nil {
 		l.senders = make([]*sender, len(l.addresses))
 	}
-	for i, s := range l.senders {
-		if s == nil {
-			s, _ = dial(m.running, m.options.Bind, l.addresses[i].Unmap(), m.options.Port)
-			l.senders[i] = s
-		}
-		if s == nil || s.send(m.packet) != nil {
-			m.metrics.unsent.Inc()
-		} else {
-			m.metrics.sent.Inc()
-		}
+	if l.senders[address] == nil {
+		l.senders[address], _ = dial(m.running, m.options.Bind, l.addresses[address].Unmap(), m.options.Port)
 	}
+	return l.senders[address]
 }
 
 func (l *line) hangUp() {

@@ -7,15 +7,11 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // ensemble is a segment on the loopback interface: 127.0.9.1 and on.
 type ensemble struct {
@@ -251,7 +247,7 @@ func heard(t testing.TB) (m *Mesh, next func() []byte) {
 
 func TestTakingAHeartbeatAllocatesNothing(t *testing.T) {
 	m, next := heard(t)
-	h := &heartbeat{Asked: make([]nodeID, 0, listMax), Heard: make([]hearing, 0, listMax)}
+	h := newHeartbeat()
 	m.take(next(), h)
 	if n := testing.AllocsPerRun(1000, func() { m.machine.next = m.now(); m.take(next(), h) }); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -263,7 +259,7 @@ func TestTakingAHeartbeatAllocatesNothing(t *testing.T) {
 
 func BenchmarkTake(b *testing.B) {
 	m, next := heard(b)
-	h := &heartbeat{Asked: make([]nodeID, 0, listMax), Heard: make([]hearing, 0, listMax)}
+	h := newHeartbeat()
 	packet := next()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -301,34 +297,4 @@ func BenchmarkStep(b *testing.B) {
 			}
 		})
 	}
-}
-
-// BenchmarkSegment runs whole segments over the loopback interface, and tells what one
-// node costs: in thousandths of a core, sending and receiving, kernel and all.
-func BenchmarkSegment(b *testing.B) {
-	for i, nodes := range []int{3, 20, 50} {
-		b.Run(fmt.Sprint(nodes), func(b *testing.B) {
-			e := play(b, nodes, uint16(17480+i))
-			e.until("all alive", e.all(Alive))
-			for b.Loop() {
-				before, start := cpuTime(), time.Now()
-				time.Sleep(3 * time.Second)
-				share := float64(cpuTime()-before) / float64(time.Since(start)) / float64(nodes)
-				b.ReportMetric(1000*share, "mcore/node")
-			}
-			var stalls, out float64
-			for _, m := range e.meshes {
-				stalls += count(b, m, "fairlead_liveness_stalls_total", "")
-				out += count(b, m, "fairlead_liveness_verdicts_total", string(Dead)) + count(b, m, "fairlead_liveness_verdicts_total", string(Minority))
-			}
-			b.ReportMetric(stalls, "stalls")
-			b.ReportMetric(out, "counted-out")
-		})
-	}
-}
-
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -13,7 +13,9 @@ type metrics struct {
 	stalls                 prometheus.Counter
 	verdicts               map[State]prometheus.Counter
 	neighbours             map[State]prometheus.Gauge
-	quorate                prometheus.Gauge
+	quorate, multicast     prometheus.Gauge
+
+	newsSent, newsReceived, newsUnsent, newsRequests prometheus.Counter
 }
 
 // newMetrics registers the collectors with r unless it is nil.
@@ -23,7 +25,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		return f.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
 	m := &metrics{
-		sent:     counter("fairlead_heartbeats_sent_total", "Heartbeats sent, one for each address of each neighbour."),
+		sent:     counter("fairlead_heartbeats_sent_total", "Heartbeats sent: to the multicast group, and to each address of each neighbour that it does not reach."),
 		unsent:   counter("fairlead_heartbeats_unsent_total", "Heartbeats that the kernel did not take."),
 		received: counter("fairlead_heartbeats_received_total", "Heartbeats of neighbours that were taken."),
 		drops:    map[Drop]prometheus.Counter{},
@@ -41,6 +43,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "1 while this node is in touch with half of its segment or more.",
 		}),
 	}
+	m.multicast = f.NewGauge(prometheus.GaugeOpts{
+		Name: "fairlead_liveness_multicast_neighbours",
+		Help: "Neighbours that this node's heartbeats reach by multicast. Each of the others gets its own.",
+	})
+	m.newsSent = counter("fairlead_news_sent_bytes_total", "Octets of packets that tell neighbours this node's news, or ask for theirs.")
+	m.newsReceived = counter("fairlead_news_received_bytes_total", "Octets of such packets that were taken.")
+	m.newsUnsent = counter("fairlead_news_unsent_total", "Such packets that the kernel did not take.")
+	m.newsRequests = counter("fairlead_news_requests_total", "Times that a neighbour was asked for news that did not come, or not whole.")
 	dropped := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "fairlead_heartbeats_dropped_total",
 		Help: "Packets to the heartbeat port that were not taken.",

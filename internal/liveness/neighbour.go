@@ -60,14 +60,23 @@ type peer struct {
 	row      int   // signs of life in a row while it does not count
 	rowAt    time.Duration
 
-	// hearsUs is what its last heartbeat said: it heard us since we woke up, and when.
+	// told is when it last said to us alone what it hears of us: hearsUs, since we woke up.
+	told    time.Duration
 	hearsUs bool
-	hearAge time.Duration
+	// heardUs is when it heard us last, by what it said last.
+	heardUs time.Duration
 	touch   touch // as of the last count of the quorum
 	// echoed is the newest stamp of ours that it repeated.
 	echoed uint64
 	// asked are the nodes that it does not hear, of its last heartbeat.
 	asked []nodeID
+
+	// reached is set while it says that it gets our heartbeats to the group.
+	reached bool
+	// overheard is the last heartbeat of its own to the group, overheardSince the first of
+	// those that came without a gap, groupStamp the newest one's stamp.
+	overheard, overheardSince time.Duration
+	groupStamp                uint64
 
 	doubted time.Duration // since when it is asked for; never, while it is heard
 	lastAsk time.Duration
@@ -83,6 +92,7 @@ func newPeer(name string, now time.Duration) *peer {
 	return &peer{
 		name: name, id: idOf(name), state: Unheard, since: now, why: "no heartbeat yet",
 		heard: never, life: never, doubted: never, lastAsk: never, rowAt: never,
+		told: never, heardUs: never, overheard: never, overheardSince: never,
 	}
 }
 

@@ -14,12 +14,13 @@ const (
 func (m *machine) touchOf(now time.Duration, p *peer) touch {
 	limit := m.limit()
 	switch {
-	case !p.counted || now-m.heardOf(p) >= limit:
+	case !p.counted || !p.state.present() || now-m.heardOf(p) >= limit:
+		// Nor does one count by its first heartbeats again: it takes some in a row.
 		return silent
 	case now-p.heard >= 2*limit:
 		// However late this process is, again and again: it gets its mail all the same.
 		return silent
-	case p.hearsUs && p.hearAge < limit-m.timing.AskEvery:
+	case p.hearsUs && now-p.told < outdated*m.timing.Interval && p.heard-p.heardUs < limit-m.timing.AskEvery:
 		// We give up one question before the others take over.
 		return inTouch
 	}
@@ -51,7 +52,9 @@ func (m *machine) countQuorum(now time.Duration) {
 		return
 	}
 	m.quorate, m.quorateSince = has, now
-	if !has {
+	if has {
+		m.pardon(now)
+	} else {
 		m.term++
 	}
 	m.nextBeat = min(m.nextBeat, now)
@@ -62,10 +65,23 @@ func (m *machine) countQuorum(now time.Duration) {
 	m.events = append(m.events, event{Quorum: has, Why: why})
 }
 
+// pardon takes back the verdicts of before the quorum was lost. They were made by a node
+// that was about to be cut off itself: who was heard a moment longer than the last of
+// them may live as well. Who is silent from now on is found dead anew.
+func (m *machine) pardon(now time.Duration) {
+	for _, p := range m.peers {
+		if p.state == Dead && p.counted {
+			p.life, p.witness, p.row = now, nil, 0
+			m.enter(now, p, Suspected, "not heard since this node was cut off itself")
+			m.at(now, now+m.timing.Suspect)
+		}
+	}
+}
+
 // resigned tells whether others should count this node out. Who just woke up finds out
 // first whether they did.
 func (m *machine) resigned(now time.Duration) bool {
-	return !m.quorate && now-m.woke >= m.timing.Dead
+	return !m.quorate && now-m.woke >= m.timing.Dead && now-m.calm >= m.timing.Interval
 }
 
 // Quorate tells whether this node may have addresses. The answer of a machine that was

@@ -6,16 +6,27 @@ import "time"
 // wants one at once. h is free to be used again.
 func (m *machine) Receive(now time.Duration, h *heartbeat, key KeyID, out []send) ([]send, Drop) {
 	m.wake(now)
-	if h.To != m.self {
+	if h.From == m.self {
+		return out, DropOwn
+	}
+	toAll := h.To == everyone
+	if h.To != m.self && !toAll {
 		return out, DropNotForUs
 	}
 	p := m.byID[h.From]
 	if p == nil {
 		return out, DropStranger
 	}
-	switch drop := m.admit(now, p, h); drop {
+	drop := m.admit(now, p, h)
+	if toAll && (drop == "" || drop == DropRepeated) {
+		m.overhear(now, p, h)
+	}
+	switch drop {
 	case "":
 	case DropUnproven:
+		if toAll {
+			return out, drop // it proves nothing, and need not be told
+		}
 		// Our echo lets it prove itself, and it shall echo us, without waiting for the
 		// next heartbeats.
 		m.answers = m.answers[:0]
@@ -29,7 +40,11 @@ func (m *machine) Receive(now time.Duration, h *heartbeat, key KeyID, out []send
 	}
 	p.key, p.heard, p.boot, p.stamp = key, now, h.Boot, h.Stamp
 	p.asked = append(p.asked[:0], h.Asked...)
-	m.noteEcho(p, h)
+	if toAll {
+		m.noteAbsence(now, p, h)
+	} else {
+		m.noteEcho(now, p, h)
+	}
 	if h.Leaving {
 		m.bidFarewell(now, p)
 	} else {
@@ -66,6 +81,8 @@ func (m *machine) admit(now time.Duration, p *peer, h *heartbeat) Drop {
 		return DropRepeated
 	case h.Boot == p.boot:
 		return ""
+	case h.To == everyone:
+		return DropUnproven
 	case h.Boot == p.unprovenBoot && h.Stamp <= p.unprovenStamp:
 		return DropRepeated
 	case !m.recent(now, h):
@@ -75,6 +92,7 @@ func (m *machine) admit(now time.Duration, p *peer, h *heartbeat) Drop {
 		return DropOldBoot
 	}
 	p.boot, p.stamp, p.echoed, p.admitted = h.Boot, 0, 0, m.stamp
+	p.overheard, p.groupStamp = never, 0
 	p.unprovenBoot, p.unprovenStamp = 0, 0
 	return ""
 }
@@ -85,15 +103,16 @@ func (m *machine) recent(now time.Duration, h *heartbeat) bool {
 	return h.EchoBoot == m.boot && h.EchoStamp <= m.stamp && micros(now)-min(h.EchoStamp, micros(now)) <= uint64(proof/time.Microsecond)
 }
 
-// noteEcho takes what the heartbeat says of our own.
-func (m *machine) noteEcho(p *peer, h *heartbeat) {
-	p.hearsUs = false
+// noteEcho takes what a heartbeat to us alone says of our own.
+func (m *machine) noteEcho(now time.Duration, p *peer, h *heartbeat) {
+	p.hearsUs, p.reached = false, false
 	if h.EchoBoot != m.boot || h.EchoStamp > m.stamp {
 		return
 	}
 	p.echoed = max(p.echoed, h.EchoStamp)
 	p.hearsUs = h.EchoStamp >= micros(m.woke) && h.Age < tooOld
-	p.hearAge = time.Duration(h.Age) * time.Millisecond
+	p.heardUs = now - time.Duration(h.Age)*time.Millisecond
+	p.told, p.reached = now, h.Reached
 }
 
 // alive takes a sign of life that was given at a time: heard by us, or by a witness.

@@ -13,21 +13,33 @@ const ms = time.Millisecond
 // delay what they carry. The same seed gives the same run.
 type network struct {
 	testing.TB
-	now     time.Duration
-	random  *rand.Rand
-	nodes   []*host
-	queue   []occasion // a heap by time
-	serial  uint64
-	loss    float64
-	jitter  time.Duration
-	cut     [][]bool // from, to
-	packets int
-	beats   []*heartbeat // to be used again
-	scratch []send
-	onEvent func(n *host, e event)
+	now    time.Duration
+	random *rand.Rand
+	nodes  []*host
+	byID   map[nodeID]*host
+	// wheel holds what is going to happen, by time: each slot what falls on one spoke of
+	// every turn. A heap would take most of the time of a day.
+	wheel  [256][]occasion
+	spoke  time.Duration // of the turn, in spokes, that is looked at next
+	serial uint64
+	loss   float64
+	jitter time.Duration
+	cut    [][]bool // from, to
+	// shun is where heartbeats to the group do not arrive, from, to; nil is nowhere at all.
+	shun   [][]bool
+	shouts int // heartbeats to the group sent; packets counts those to one
+	// deafAlone tells where only heartbeats to the group arrive; nil is nowhere.
+	deafAlone  func(from, to int) bool
+	packets    int
+	beats      []*heartbeat // to be used again
+	scratch    []send
+	onEvent    func(n *host, e event)
+	onDelivery func(from, to int)
 	// fumble is how late a node that works wakes up at most.
 	fumble time.Duration
 }
+
+const spoke = 500 * time.Microsecond
 
 // host is a node of the network.
 type host struct {
@@ -38,8 +50,9 @@ type host struct {
 	boot    uint64
 	up      bool
 	frozen  bool
-	mail    []*heartbeat // while frozen
-	planned time.Duration
+	mail    []*heartbeat  // while frozen
+	due     time.Duration // when the machine wants to step, by its clock
+	planned time.Duration // when it will, as late as it is
 }
 
 // occasion is a packet that arrives, or a node's time to step where beat is nil.
@@ -48,18 +61,23 @@ type occasion struct {
 	serial uint64
 	node   int
 	boot   uint64
+	from   int
 	beat   *heartbeat
 }
 
 func newNetwork(t testing.TB, seed uint64, nodes int) *network {
-	w := &network{TB: t, random: rand.New(rand.NewPCG(seed, 1)), now: time.Second}
+	w := &network{TB: t, random: rand.New(rand.NewPCG(seed, 1)), now: time.Second, byID: map[nodeID]*host{}}
 	w.cut = make([][]bool, nodes)
 	for i := range nodes {
 		w.cut[i] = make([]bool, nodes)
 		w.nodes = append(w.nodes, &host{index: i, name: fmt.Sprintf("node-%02d", i)})
 	}
 	for _, n := range w.nodes {
+		w.byID[idOf(n.name)] = n
 		w.start(n)
+	}
+	if seed%2 == 1 { // so that every test that tries many sees both kinds of segment
+		w.regroup(openGroup)
 	}
 	return w
 }
@@ -81,7 +99,8 @@ func (w *network) start(n *host) {
 		names = append(names, o.name)
 	}
 	n.machine.SetPeers(w.now-n.began, names)
-	n.up, n.frozen, n.mail = true, false, nil
+	n.machine.SetGroup(w.shun != nil)
+	n.up, n.frozen, n.mail, n.due = true, false, nil, never
 	n.planned = w.now + time.Duration(w.random.Int64N(int64(20*ms)))
 	w.push(occasion{at: n.planned, node: n.index, boot: n.boot})
 }
@@ -117,16 +136,34 @@ func (w *network) partition(of func(i int) int) {
 	}
 }
 
+// regroup lets heartbeats to the group through everywhere but where blocked tells.
+func (w *network) regroup(blocked func(from, to int) bool) {
+	if w.shun == nil {
+		w.shun = make([][]bool, len(w.nodes))
+		for i := range w.shun {
+			w.shun[i] = make([]bool, len(w.nodes))
+		}
+		for _, n := range w.nodes {
+			n.machine.SetGroup(true)
+		}
+	}
+	for i := range w.shun {
+		for j := range w.shun {
+			w.shun[i][j] = blocked(i, j)
+		}
+	}
+}
+
 func (w *network) heal() { w.partition(func(int) int { return 0 }) }
 
 // run lets time go by.
 func (w *network) run(d time.Duration) {
 	for end := w.now + d; ; {
-		if len(w.queue) == 0 || w.queue[0].at > end {
+		o, ok := w.pop(end)
+		if !ok {
 			w.now = end
 			return
 		}
-		o := w.pop()
 		w.now = o.at
 		n := w.nodes[o.node]
 		switch {
@@ -137,6 +174,9 @@ func (w *network) run(d time.Duration) {
 			n.mail = append(n.mail, o.beat)
 			continue
 		default:
+			if w.onDelivery != nil {
+				w.onDelivery(o.from, o.node)
+			}
 			w.receive(n, o.beat)
 		}
 		if o.beat != nil {
@@ -174,11 +214,22 @@ func (w *network) receive(n *host, h *heartbeat) {
 }
 
 func (w *network) carry(n *host) {
-	for _, s := range w.scratch {
-		for _, to := range w.nodes {
-			if to.machine.self == s.to {
+	for i := range w.scratch {
+		s := &w.scratch[i]
+		if s.to == everyone {
+			w.shouts++
+		} else {
+			w.packets++
+		}
+		if s.to != everyone {
+			if to := w.byID[s.to]; w.deafAlone == nil || !w.deafAlone(n.index, to.index) {
 				w.send(n, to, &s.beat)
-				break
+			}
+			continue
+		}
+		for _, to := range w.nodes {
+			if to != n && !w.shun[n.index][to.index] {
+				w.send(n, to, &s.beat)
 			}
 		}
 	}
@@ -187,7 +238,11 @@ func (w *network) carry(n *host) {
 			w.onEvent(n, e)
 		}
 	}
-	at := n.machine.Next() + n.began
+	if n.machine.Next() == n.due && n.planned >= w.now {
+		return
+	}
+	n.due = n.machine.Next()
+	at := n.due + n.began
 	if w.fumble > 0 {
 		at += time.Duration(w.random.Int64N(int64(w.fumble)))
 	}
@@ -198,7 +253,6 @@ func (w *network) carry(n *host) {
 }
 
 func (w *network) send(from, to *host, h *heartbeat) {
-	w.packets++
 	if w.cut[from.index][to.index] || !to.up || w.random.Float64() < w.loss {
 		return
 	}
@@ -215,46 +269,47 @@ func (w *network) send(from, to *host, h *heartbeat) {
 	if w.jitter > 0 {
 		delay += time.Duration(w.random.Int64N(int64(w.jitter)))
 	}
-	w.push(occasion{at: w.now + delay, node: to.index, beat: own})
+	if w.jitter > 0 && h.To == everyone {
+		delay += time.Duration(w.random.Int64N(int64(nap))) // until it is read
+	}
+	w.push(occasion{at: w.now + delay, node: to.index, from: from.index, beat: own})
 }
 
 func before(a, b *occasion) bool { return a.at < b.at || a.at == b.at && a.serial < b.serial }
 
 func (w *network) push(o occasion) {
+	if o.at-w.now >= spoke*time.Duration(len(w.wheel)-1) {
+		w.Fatalf("%s from now is too far ahead for the wheel", o.at-w.now)
+	}
 	w.serial++
 	o.serial = w.serial
-	w.queue = append(w.queue, o)
-	q := w.queue
-	for i := len(q) - 1; i > 0; {
-		up := (i - 1) / 2
-		if !before(&q[i], &q[up]) {
-			break
-		}
-		q[i], q[up] = q[up], q[i]
-		i = up
-	}
+	slot := &w.wheel[int(o.at/spoke)%len(w.wheel)]
+	*slot = append(*slot, o)
 }
 
-func (w *network) pop() occasion {
-	q := w.queue
-	top := q[0]
-	last := len(q) - 1
-	q[0] = q[last]
-	q = q[:last]
-	w.queue = q
-	for i := 0; ; {
-		least := i
-		for _, c := range [2]int{2*i + 1, 2*i + 2} {
-			if c < len(q) && before(&q[c], &q[least]) {
-				least = c
+// pop takes the next occasion that is not after end.
+func (w *network) pop(end time.Duration) (next occasion, ok bool) {
+	for ; w.spoke <= end/spoke; w.spoke++ {
+		slot := &w.wheel[int(w.spoke)%len(w.wheel)]
+		if len(*slot) == 0 {
+			continue
+		}
+		least := 0
+		for i := range *slot {
+			if before(&(*slot)[i], &(*slot)[least]) {
+				least = i
 			}
 		}
-		if least == i {
-			return top
+		if next = (*slot)[least]; next.at > end {
+			return next, false
 		}
-		q[i], q[least] = q[least], q[i]
-		i = least
+		last := len(*slot) - 1
+		(*slot)[least] = (*slot)[last]
+		*slot = (*slot)[:last]
+		return next, true
 	}
+	w.spoke = end / spoke
+	return next, false
 }
 
 func (w *network) state(of, about *host) State {

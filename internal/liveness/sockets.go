@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -33,7 +35,28 @@ func listen(ctx context.Context, bind netip.Addr, port uint16) (*net.UDPConn, er
 	}
 	udp := conn.(*net.UDPConn)
 	_ = udp.SetReadBuffer(receiveBuffer) // the usual one is good for 20 nodes
+	raw, err := udp.SyscallConn()
+	if err == nil {
+		err = control(raw, besideGroups)
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("listen for heartbeats at udp %s: %w", at, err)
+	}
 	return udp, nil
+}
+
+// besideGroups lets sockets at the addresses of groups exist beside this one, which may
+// be at all addresses, and get what is sent there. It is done after bind: until then
+// another speaker here must be noticed.
+func besideGroups(fd int) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return err
+	}
+	// What the kernel does not know of a family that the socket is not of, it need not.
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_ALL, 0)
+	return nil
 }
 
 // sender sends to one address, and never waits. It has a socket of its own: the kernel
@@ -84,25 +107,12 @@ func dial(ctx context.Context, bind, to netip.Addr, port uint16) (*sender, error
 		_ = conn.Close()
 		return nil, fmt.Errorf("send heartbeats to %s: %w", to, err)
 	}
-	target := sockaddr(to, port)
+	target := targetOf(to, port)
 	s.attempt = func(fd uintptr) bool {
-		s.err = syscall.Sendto(int(fd), s.packet, syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, target)
+		s.err = transmit(int(fd), s.packet, target)
 		return true
 	}
 	return s, nil
-}
-
-func sockaddr(to netip.Addr, port uint16) syscall.Sockaddr {
-	if to.Is4() {
-		return &syscall.SockaddrInet4{Port: int(port), Addr: to.As4()}
-	}
-	a := &syscall.SockaddrInet6{Port: int(port), Addr: to.As16()}
-	if zone := to.Zone(); zone != "" {
-		if iface, err := net.InterfaceByName(zone); err == nil {
-			a.ZoneId = uint32(iface.Index)
-		}
-	}
-	return a
 }
 
 func (s *sender) send(packet []byte) error {

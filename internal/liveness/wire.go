@@ -23,7 +23,9 @@ type heartbeat struct {
 	Leaving  bool // out from now on: a planned stop
 	Minority bool // sees less than half of its segment, and gave its addresses up
 	Ask      bool // answer at once
+	Reached  bool // the receiver's heartbeats to the group reach the sender
 
+	// To is everyone in a heartbeat to the group, which has no echo and no answers.
 	To, From nodeID
 	// Boot is the sender's process: random, and not zero.
 	Boot uint64
@@ -33,12 +35,19 @@ type heartbeat struct {
 	// EchoBoot and EchoStamp repeat those of the receiver's packet that the sender
 	// took last; zero for none.
 	EchoBoot, EchoStamp uint64
+	// News is the number of the sender's news, zero before the first: who lacks it asks.
+	News uint64
 	// Age of that packet in milliseconds when this one was sent; tooOld is that or more.
 	Age uint16
 	// Asked are nodes that the sender does not hear: does the receiver?
 	Asked []nodeID
 	// Heard answers the receiver's questions, where the answer is yes.
 	Heard []hearing
+}
+
+// newHeartbeat is one to read into, with room for the longest lists.
+func newHeartbeat() *heartbeat {
+	return &heartbeat{Asked: make([]nodeID, 0, listMax), Heard: make([]hearing, 0, listMax)}
 }
 
 // hearing says that the sender heard a node.
@@ -61,9 +70,10 @@ func ageIn(d time.Duration) uint16 {
 //	 4 key id
 //	 8 cluster
 //	16 to, from, boot, stamp, echo boot, echo stamp
-//	64 age
-//	66 number of nodes asked for, number of nodes heard
-//	68 asked: id each; heard: id, age, flags each
+//	64 number of the news
+//	72 age
+//	74 number of nodes asked for, number of nodes heard
+//	76 asked: id each; heard: id, age, flags each
 //	   the first 16 octets of HMAC-SHA-256 over all that
 const (
 	version = 1
@@ -71,9 +81,10 @@ const (
 	flagLeaving  = 1 << 0
 	flagMinority = 1 << 1
 	flagAsk      = 1 << 2
+	flagReached  = 1 << 3
 	// Other flags are ignored, so that a later version can say more to those who know.
 
-	headerSize  = 68
+	headerSize  = 76
 	askedSize   = 8
 	hearingSize = 11
 	macSize     = 16
@@ -97,11 +108,12 @@ const (
 	DropStranger  Drop = "unknown_node" // from a node that is not among the peers
 	DropOldBoot   Drop = "old_boot"     // of a process that ended, and has a successor
 	DropUnproven  Drop = "unproven"     // of a process that has not echoed us yet: old, or just started
+	DropOwn       Drop = "own"          // our own to the group, or of a node that has our name
 	DropRepeated  Drop = "repeated"     // came before: by another address, late, or played again
 )
 
 func drops() []Drop {
-	return []Drop{DropForeign, DropMalformed, DropKey, DropMAC, DropCluster, DropNotForUs, DropStranger, DropOldBoot, DropUnproven, DropRepeated}
+	return []Drop{DropForeign, DropMalformed, DropKey, DropMAC, DropCluster, DropNotForUs, DropStranger, DropOwn, DropOldBoot, DropUnproven, DropRepeated}
 }
 
 // appendBody appends h up to the MAC.
@@ -117,6 +129,9 @@ func appendBody(b []byte, key, cluster uint64, h *heartbeat) []byte {
 	if h.Ask {
 		flags |= flagAsk
 	}
+	if h.Reached {
+		flags |= flagReached
+	}
 	asked, heard := h.Asked[:min(len(h.Asked), listMax)], h.Heard[:min(len(h.Heard), listMax)]
 	b = append(b, 'F', 'L', version, flags)
 	b = be.AppendUint32(b, uint32(key))
@@ -127,6 +142,7 @@ func appendBody(b []byte, key, cluster uint64, h *heartbeat) []byte {
 	b = be.AppendUint64(b, h.Stamp)
 	b = be.AppendUint64(b, h.EchoBoot)
 	b = be.AppendUint64(b, h.EchoStamp)
+	b = be.AppendUint64(b, h.News)
 	b = be.AppendUint16(b, h.Age)
 	b = append(b, byte(len(asked)), byte(len(heard)))
 	for _, id := range asked {
@@ -152,7 +168,7 @@ func measure(packet []byte) Drop {
 	if len(packet) < headerSize+macSize {
 		return DropMalformed
 	}
-	asked, heard := int(packet[66]), int(packet[67])
+	asked, heard := int(packet[74]), int(packet[75])
 	if asked > listMax || heard > listMax || len(packet) != headerSize+asked*askedSize+heard*hearingSize+macSize {
 		return DropMalformed
 	}
@@ -164,18 +180,20 @@ func measure(packet []byte) Drop {
 func (h *heartbeat) read(packet []byte) {
 	be := binary.BigEndian
 	flags := packet[3]
-	asked, heard := int(packet[66]), int(packet[67])
+	asked, heard := int(packet[74]), int(packet[75])
 	*h = heartbeat{
 		Leaving:   flags&flagLeaving != 0,
 		Minority:  flags&flagMinority != 0,
 		Ask:       flags&flagAsk != 0,
+		Reached:   flags&flagReached != 0,
 		To:        nodeID(be.Uint64(packet[16:])),
 		From:      nodeID(be.Uint64(packet[24:])),
 		Boot:      be.Uint64(packet[32:]),
 		Stamp:     be.Uint64(packet[40:]),
 		EchoBoot:  be.Uint64(packet[48:]),
 		EchoStamp: be.Uint64(packet[56:]),
-		Age:       be.Uint16(packet[64:]),
+		News:      be.Uint64(packet[64:]),
+		Age:       be.Uint16(packet[72:]),
 		Asked:     h.Asked[:0],
 		Heard:     h.Heard[:0],
 	}

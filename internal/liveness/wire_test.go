@@ -17,10 +17,11 @@ var (
 func drawHeartbeat(t *rapid.T) heartbeat {
 	id := rapid.Custom(func(t *rapid.T) nodeID { return nodeID(rapid.Uint64().Draw(t, "id")) })
 	return heartbeat{
-		Leaving: rapid.Bool().Draw(t, "leaving"), Minority: rapid.Bool().Draw(t, "minority"), Ask: rapid.Bool().Draw(t, "ask"),
+		Leaving: rapid.Bool().Draw(t, "leaving"), Minority: rapid.Bool().Draw(t, "minority"), Ask: rapid.Bool().Draw(t, "ask"), Reached: rapid.Bool().Draw(t, "reached"),
 		To: id.Draw(t, "to"), From: id.Draw(t, "from"),
 		Boot: rapid.Uint64().Draw(t, "boot"), Stamp: rapid.Uint64().Draw(t, "stamp"),
 		EchoBoot: rapid.Uint64().Draw(t, "echo boot"), EchoStamp: rapid.Uint64().Draw(t, "echo stamp"),
+		News:  rapid.Uint64().Draw(t, "news"),
 		Age:   rapid.Uint16().Draw(t, "age"),
 		Asked: rapid.SliceOfN(id, 0, listMax).Draw(t, "asked"),
 		Heard: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) hearing {

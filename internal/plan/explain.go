@@ -58,13 +58,9 @@ func (e *electorate) verdicts(c classes, w lb.World, o Ownership) []Check {
 	addresses := announced(w, &c)
 	i := slices.IndexFunc(addresses, func(v vip) bool { return v.addr == o.Address })
 	v := &addresses[i]
-	local := len(e.eligible(v)) != len(e.selected(v))
 	var out []Check
 	for _, n := range e.speakers {
-		why := cmp.Or(n.barred, e.whyNotSelected(n, v))
-		if why == "" && local && !e.serves(v, n.Name) {
-			why = "externalTrafficPolicy is Local, and no pod of the Service serves on the node"
-		}
+		why := e.whyNot(n, v)
 		check := Check{Rule: "node " + n.Name, OK: why == "", Detail: cmp.Or(why, "may announce it")}
 		for _, claim := range n.speaker.Claims {
 			if claim.Address == o.Address {

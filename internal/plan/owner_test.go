@@ -93,6 +93,20 @@ func TestOwnersLeaveOut(t *testing.T) {
 		{name: "a node without network", edit: func(w *lb.World) { w.Nodes[1].NetworkUnavailable = true }, owner: "node-0"},
 		{name: "a dead node", edit: func(w *lb.World) { w.Nodes[1].Alive = false }, owner: "node-0"},
 		{name: "a node that is gone", edit: func(w *lb.World) { w.Nodes = w.Nodes[:1] }, owner: "node-0"},
+		{name: "a node without a quorum", edit: func(w *lb.World) {
+			w.Speakers[0].Hearing, w.Speakers[1].Hearing = &lb.Hearing{Quorate: true}, &lb.Hearing{}
+		}, owner: "node-0"},
+		{name: "no node without a quorum, when all are", edit: func(w *lb.World) {
+			w.Speakers[0].Hearing, w.Speakers[1].Hearing = &lb.Hearing{}, &lb.Hearing{}
+		}, owner: "node-1"},
+		{name: "a node that does not know the address", edit: func(w *lb.World) { w.Speakers[1].Unaware = w.Services[0].Held }, owner: "node-0"},
+		{name: "no node that claims the address", edit: func(w *lb.World) {
+			w.Speakers[1].Unaware = w.Services[0].Held
+			w.Speakers[1].Claims = []lb.Claim{{Address: w.Services[0].Held[0], State: lb.Probing}}
+		}, owner: "node-1"},
+		{name: "all, when none knows the address", edit: func(w *lb.World) {
+			w.Speakers[0].Unaware, w.Speakers[1].Unaware = w.Services[0].Held, w.Services[0].Held
+		}, reason: lb.NoSpeaker},
 		{name: "a speaker that stops", edit: func(w *lb.World) { w.Speakers[1].Leaving = true }, owner: "node-0"},
 		{name: "a node without the interface", edit: func(w *lb.World) {
 			w.Classes = []lb.Class{{Name: "x", Default: true, L2: lb.L2{Interfaces: []string{"eth*"}}}}
@@ -169,6 +183,177 @@ func TestTheLaterOfTwoOwnersKeepsTheAddress(t *testing.T) {
 		w.Speakers[1-loser].Claims = []lb.Claim{{Address: addr, State: lb.Announced, Since: epoch.Add(time.Second)}}
 		if got, want := Owners(w)[0].Node, w.Speakers[1-loser].Node; got != want {
 			t.Errorf("%s took over last, but %s owns: it moved back", want, got)
+		}
+	}
+}
+
+// Clocks differ; an epoch is one above all that the node knew when it took the address.
+func TestAnEpochGoesBeforeAClock(t *testing.T) {
+	w := speakingWorld(1, 2)
+	addr := w.Services[0].Held[0]
+	for winner := range 2 {
+		w.Speakers[winner].Claims = []lb.Claim{{Address: addr, State: lb.Announced, Epoch: 2, Since: epoch}}
+		w.Speakers[1-winner].Claims = []lb.Claim{{Address: addr, State: lb.Announced, Epoch: 1, Since: epoch.Add(time.Hour)}}
+		if got, want := Owners(w)[0].Node, w.Speakers[winner].Node; got != want {
+			t.Errorf("%s took over last, but %s owns, whose clock is ahead", want, got)
+		}
+	}
+}
+
+// Each of two nodes knows its own claim to the nanosecond, and that of the other from its
+// record.
+func TestWhatNoRecordTellsDecidesNothing(t *testing.T) {
+	w := speakingWorld(1, 2)
+	addr := w.Services[0].Held[0]
+	for i := range 2 {
+		w.Speakers[i].Claims = []lb.Claim{{Address: addr, State: lb.Announced, Epoch: 1, Since: epoch}}
+	}
+	want := Owners(w)[0].Node
+	for i := range 2 {
+		own := copySpeakers(w)
+		own.Speakers[i].Claims[0].Since = epoch.Add(999)
+		if got := Owners(own)[0].Node; got != want {
+			t.Errorf("for %s, which knows nanoseconds of its own, %s owns the address; for others %s", own.Speakers[i].Node, got, want)
+		}
+	}
+}
+
+// The address is that of the world's one Service; node-0 announces it.
+func TestWhyANodeGetsAnAddress(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		edit  func(*lb.World)
+		cause lb.Cause
+		from  string
+	}{
+		{"nobody had it", func(w *lb.World) { w.Speakers[0].Claims = nil }, lb.First, ""},
+		{"another only asked whether it is free", func(w *lb.World) {
+			w.Speakers[0].Claims[0].State, w.Nodes[0].Alive = lb.Probing, false
+		}, lb.First, ""},
+		{"nothing is new", func(*lb.World) {}, "", ""},
+		{"its node died", func(w *lb.World) { w.Nodes[0].Alive = false }, lb.Failure, "node-0"},
+		{"its node is gone", func(w *lb.World) { w.Nodes = w.Nodes[1:] }, lb.Failure, "node-0"},
+		{"its node was switched off", func(w *lb.World) { w.Nodes[0].OutOfService = true }, lb.Failure, "node-0"},
+		{"its node lost its quorum", func(w *lb.World) {
+			for i := range w.Speakers {
+				w.Speakers[i].Hearing = &lb.Hearing{Quorate: i > 0}
+			}
+		}, lb.Failure, "node-0"},
+		{"its speaker stops", func(w *lb.World) { w.Speakers[0].Leaving = true }, lb.HandOver, "node-0"},
+		{"its speaker has stopped", func(w *lb.World) { w.Speakers[0].Leaving, w.Nodes[0].Alive = true, false }, lb.HandOver, "node-0"},
+		{"its node has too many", func(w *lb.World) { w.Speakers[0].Claims[0].Offer = "node-1" }, lb.Mended, "node-0"},
+		{"its node died while it offered it", func(w *lb.World) {
+			w.Speakers[0].Claims[0].Offer, w.Nodes[0].Alive = "node-1", false
+		}, lb.Failure, "node-0"},
+		{"its node was excluded", func(w *lb.World) { w.Nodes[0].Excluded = true }, lb.Moved, "node-0"},
+		{"two had it, and the later died", func(w *lb.World) {
+			take(w, "node-2", w.Services[0].Held[0])
+			w.Nodes[0].Excluded, w.Nodes[2].Alive = true, false
+		}, lb.Failure, "node-2"},
+	} {
+		w := speakingWorld(1, 3)
+		take(&w, "node-0", w.Services[0].Held[0])
+		c.edit(&w)
+		o := Owners(w)[0]
+		if o.Cause != c.cause || o.From != c.from {
+			t.Errorf("%s: %q gets it for %q from %q, want %q from %q", c.name, o.Node, o.Cause, o.From, c.cause, c.from)
+		}
+	}
+}
+
+func TestAnOfferCountsWhileItsReceiverMayHaveTheAddress(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		edit  func(w *lb.World, addr netip.Addr)
+		owner string
+	}{
+		{"it counts at once", func(*lb.World, netip.Addr) {}, "node-1"},
+		{"it counts for nothing when the receiver dies", func(w *lb.World, _ netip.Addr) { w.Nodes[1].Alive = false }, "node-0"},
+		{"it counts for nothing when there is no such node", func(w *lb.World, addr netip.Addr) { says(w, "node-0", addr).Offer = "node-9" }, "node-0"},
+		{"it counts when the giver dies", func(w *lb.World, _ netip.Addr) { w.Nodes[0].Alive = false }, "node-1"},
+		{"it is over when another one took the address", func(w *lb.World, addr netip.Addr) { take(w, "node-2", addr) }, "node-2"},
+		{"it is over when the receiver took the address", func(w *lb.World, addr netip.Addr) {
+			take(w, "node-1", addr)
+			says(w, "node-1", addr).Offer = "node-2"
+		}, "node-2"},
+	} {
+		w := speakingWorld(1, 3)
+		addr := w.Services[0].Held[0]
+		take(&w, "node-0", addr)
+		says(&w, "node-0", addr).Offer = "node-1"
+		c.edit(&w, addr)
+		if got := Owners(w)[0].Node; got != c.owner {
+			t.Errorf("%s: %s owns it, want %s", c.name, got, c.owner)
+		}
+	}
+}
+
+// A node that died with others before it came has none; its addresses are not heaped on
+// one survivor while another has none.
+func TestOrphansGoToThoseWithRoom(t *testing.T) {
+	w := speakingWorld(30, 4)
+	for i, s := range w.Services {
+		take(&w, fmt.Sprintf("node-%d", i%3), s.Held[0]) // node-3 joined late
+	}
+	w.Nodes[0].Alive = false
+	load := map[string]int{}
+	for _, o := range Owners(w) {
+		load[o.Node]++
+	}
+	if load["node-1"] > 11 || load["node-2"] > 11 || load["node-3"] < 8 {
+		t.Errorf("10 addresses of a dead node among two with 10 and one with none: %v, want none above 11", load)
+	}
+}
+
+func TestAddressesOfEachClassSpreadEvenly(t *testing.T) {
+	w := speakingWorld(100, 10)
+	w.Classes = []lb.Class{
+		{Name: "all", Default: true, Provider: lb.ProviderL2},
+		{Name: "edge", Provider: lb.ProviderL2, L2: lb.L2{NodeSelector: &lb.Selector{Requirements: []lb.Requirement{{Key: "edge", Operator: lb.Exists}}}}},
+	}
+	w.Nodes[3].Labels, w.Nodes[7].Labels = map[string]string{"edge": ""}, map[string]string{"edge": ""}
+	for i := range 10 {
+		w.Services[i*10].Class = lb.ClassPrefix + "edge"
+	}
+	load := map[string]int{}
+	for _, o := range Owners(w) {
+		if i := slices.IndexFunc(w.Services, func(s lb.Service) bool { return s.Key == o.Services[0] }); w.Services[i].Class != "" {
+			load[o.Node]++
+		}
+	}
+	if load["node-3"] > 6 || load["node-7"] > 6 || len(load) != 2 {
+		t.Errorf("10 addresses that two of ten nodes may have: %v, want at most 6 each", load)
+	}
+}
+
+func TestWhoIsDeafIsBelievedUnlessAllAre(t *testing.T) {
+	yes, no := &lb.Hearing{Quorate: true}, &lb.Hearing{}
+	for _, c := range []struct {
+		name    string
+		hearing []*lb.Hearing
+		dead    []int
+		deaf    bool
+	}{
+		{"all hear", []*lb.Hearing{yes, yes, yes}, nil, false},
+		{"one hears nobody", []*lb.Hearing{yes, no, yes}, nil, false},
+		{"one hears at least", []*lb.Hearing{no, yes, no}, nil, false},
+		{"nobody hears anybody", []*lb.Hearing{no, no, no}, nil, true},
+		{"the last one that hears is dead", []*lb.Hearing{no, yes, no}, []int{1}, true},
+		{"who sends no heartbeats says nothing of them", []*lb.Hearing{no, nil, no}, nil, true},
+		{"there are no heartbeats", []*lb.Hearing{nil, nil, nil}, nil, false},
+		{"nobody lives, and nobody hears", []*lb.Hearing{no, no}, []int{0, 1}, true},
+		{"nobody lives, and one hears", []*lb.Hearing{no, yes}, []int{0, 1}, false},
+		{"there is nobody", nil, nil, false},
+	} {
+		w := speakingWorld(1, len(c.hearing))
+		for i, h := range c.hearing {
+			w.Speakers[i].Hearing = h
+		}
+		for _, i := range c.dead {
+			w.Nodes[i].Alive = false
+		}
+		if got := AllDeaf(w); got != c.deaf {
+			t.Errorf("%s: deaf is %t", c.name, got)
 		}
 	}
 }

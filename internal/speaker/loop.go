@@ -11,27 +11,48 @@ import (
 	"fairlead.dev/fairlead/internal/announce"
 	"fairlead.dev/fairlead/internal/kube"
 	"fairlead.dev/fairlead/internal/lb"
+	"fairlead.dev/fairlead/internal/liveness"
 	"fairlead.dev/fairlead/internal/plan"
 	"fairlead.dev/fairlead/internal/relay"
 )
 
 // loop observes, plans and announces.
 type loop struct {
-	node      string
-	observer  *kube.Observer
-	announcer *announce.Announcer
-	living    Neighbours
-	writer    *statusWriter
-	tenure    *tenure
-	passages  passages
-	relays    relayer
-	log       *slog.Logger
+	node       string
+	observer   *kube.Observer
+	announcer  *announce.Announcer
+	neighbours Neighbours
+	sight      *sight
+	listener   *listener // nil without heartbeats
+	gate       *gate
+	fence      guard
+	writer     *statusWriter
+	tenure     *tenure
+	records    records
+	patience   *patience
+	mending    *mending
+	passages   passages
+	relays     relayer
+	figures    *figures
+	log        *slog.Logger
 
-	leaving    bool
+	leaving bool
+	// published is when the neighbours were told last.
+	published  time.Time
 	relayError string // the last one that was logged
+	fenceError string
+	newsError  string
 	// resumed is set once the first look took over what this node announced before
 	// it was restarted.
 	resumed bool
+	// waiting is since when this node has its quorum again and waits for news; zero for
+	// not.
+	waiting time.Time
+}
+
+// guard tells the fence which interfaces it stands on.
+type guard interface {
+	Guard(interfaces []string) error
 }
 
 // relayer sends connections that began at another node on to it.
@@ -55,7 +76,7 @@ func (l *loop) run(ctx context.Context, stopping <-chan struct{}) error {
 		if l.leaving {
 			if answering == 0 || !time.Now().Before(deadline) {
 				l.log.Info("handed over", "node", l.node, "left", answering)
-				return l.writer.last(ctx, l.self())
+				return l.farewell(ctx)
 			}
 			next = earlier(next, deadline)
 		}
@@ -68,14 +89,30 @@ func (l *loop) run(ctx context.Context, stopping <-chan struct{}) error {
 		case <-stopping:
 			stopping = nil
 			l.leaving, deadline = true, time.Now().Add(handoverLimit)
-			l.writer.write(l.self())
 		case <-l.observer.Changed():
 		case <-l.announcer.Changed():
-		case <-l.living.Changed():
+		case <-l.neighbours.Changed():
 		case <-timer.C:
 		}
 	}
 }
+
+// farewell tells everybody that nothing is announced any more.
+func (l *loop) farewell(ctx context.Context) error {
+	hearing, _ := l.hear(time.Now(), l.neighbours.Standing())
+	self := l.self(hearing)
+	self.Claims = nil
+	if err := l.neighbours.Publish(encodeNews(&self)); err != nil {
+		l.log.Debug("news not published", "err", err)
+	}
+	goodbye, cancel := context.WithTimeout(ctx, goodbyeLimit)
+	defer cancel()
+	l.neighbours.Leave(goodbye)
+	return l.writer.last(ctx, self)
+}
+
+// goodbyeLimit bounds how long a speaker that stops waits until all neighbours heard so.
+const goodbyeLimit = 500 * time.Millisecond
 
 func (l *loop) waitForSync(ctx context.Context, stopping <-chan struct{}) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -93,20 +130,106 @@ func (l *loop) waitForSync(ctx context.Context, stopping <-chan struct{}) error 
 // step looks at the world once, announces what follows from it, and tells how
 // many addresses this node answers for and when to look again at the latest.
 func (l *loop) step(ctx context.Context, now time.Time) (answering int, next time.Time) {
+	l.gate.check() // what was lost must not wait for the rest
+	standing := l.neighbours.Standing()
 	w := l.observer.World()
-	correct(w.Nodes, l.living)
+	l.sight.introduce(&w)
+	hearing, next := l.hear(now, standing)
+	self := l.self(hearing)
+	if shown := find(&w, l.node); shown != nil {
+		next = earlier(next, l.writer.compare(now, *shown))
+		if !l.resumed {
+			// The first look takes up what the process before announced.
+			self.Claims = shown.Claims
+		}
+	}
+	// Until the others can see this speaker they do not count it; it would claim what
+	// they claim.
+	if l.sight.correct(&w, self) {
+		var again time.Time
+		answering, again = l.act(ctx, now, &w, standing)
+		next = earlier(next, again)
+	}
+	return answering, earlier(next, l.tell(now, l.self(hearing)))
+}
+
+// act announces what follows from the world.
+func (l *loop) act(ctx context.Context, now time.Time, w *lb.World, standing liveness.Standing) (answering int, next time.Time) {
+	for i := range w.Speakers {
+		if w.Speakers[i].Node != l.node {
+			w.Speakers[i].Unaware = l.patience.unaware(now, w.Speakers[i].Node)
+		}
+	}
+	owners := plan.Owners(*w)
+	next = l.patience.watch(now, w, owners)
+	e := l.evidence(w)
+	peers := macs(w, l.node)
+	relays, closing := l.passages.relays(now, l.node, owners, e, w, l.announcer.Interfaces())
+	l.relay(ctx, relay.Want{Relays: relays, Peers: peers})
+	want, handing := l.tenure.announcements(now, owners, e)
+	next = earlier(next, earlier(closing, handing))
+	for _, o := range l.records.keep(l.node, w, owners, want, l.resumed) {
+		r := l.records[o.Address]
+		l.figures.takeovers[r.cause].Inc()
+		l.log.Info("vip taken", "vip", o.Address, "from", r.from, "reason", r.cause)
+	}
+	next = earlier(next, l.mending.consider(now, w, owners, l.records))
+	l.announcer.Apply(announce.Want{Announcements: want, Peers: peers})
+	l.resumed = true
+	return len(want), earlier(next, l.reopen(now, standing))
+}
+
+// reopen opens the gate after what others took over was looked at. A neighbour whose
+// news do not come is not waited for longer than it would take to count it out.
+func (l *loop) reopen(now time.Time, standing liveness.Standing) (next time.Time) {
+	l.guard()
+	if l.gate.mayBeHeard(standing) || l.sight.deaf || standing.Quorate && l.neighbours.Informed() {
+		l.waiting = time.Time{}
+		l.gate.trust(standing, l.sight.deaf)
+		return next
+	}
+	if !standing.Quorate {
+		l.waiting = time.Time{}
+		return now.Add(informedLimit)
+	}
+	if l.waiting.IsZero() {
+		l.waiting = now
+	}
+	if now.Sub(l.waiting) >= informedLimit {
+		l.gate.trust(standing, false)
+		return next
+	}
+	return l.waiting.Add(informedLimit)
+}
+
+// informedLimit bounds how long a node that has its quorum again waits for its
+// neighbours' news.
+const informedLimit = 200 * time.Millisecond
+
+// guard keeps the fence on the interfaces that this node announces on.
+func (l *loop) guard() {
+	var names []string
+	for _, i := range l.announcer.Interfaces() {
+		names = append(names, i.Name)
+	}
+	err := l.fence.Guard(names)
+	if text := fmt.Sprint(err); err != nil && text != l.fenceError {
+		l.log.Warn("a frozen speaker is not silenced by the kernel", "err", err)
+		l.fenceError = text
+	}
+}
+
+// evidence is what shows who answers for what.
+func (l *loop) evidence(w *lb.World) evidence {
 	e := evidence{claimed: make(map[netip.Addr]bool), heard: l.announcer.TakenOver, answering: make(map[netip.Addr]bool)}
-	var peers []net.HardwareAddr
-	known := false
+	alive := make(map[string]bool, len(w.Nodes))
+	for i := range w.Nodes {
+		alive[w.Nodes[i].Name] = w.Nodes[i].Alive
+	}
 	for i := range w.Speakers {
 		s := &w.Speakers[i]
-		if s.Node == l.node {
-			known = true
-			l.correctSelf(s)
+		if s.Node == l.node || !alive[s.Node] { // the word of the dead is no evidence
 			continue
-		}
-		for _, iface := range s.Interfaces {
-			peers = append(peers, iface.MAC)
 		}
 		for _, c := range s.Claims {
 			e.claimed[c.Address] = e.claimed[c.Address] || c.State == lb.Announced
@@ -117,21 +240,21 @@ func (l *loop) step(ctx context.Context, now time.Time) (answering int, next tim
 			e.answering[c.Address] = true
 		}
 	}
-	// Until the others can see this speaker they do not count it; it would claim what
-	// they claim.
-	if known {
-		owners := plan.Owners(w)
-		relays, closing := l.passages.relays(now, l.node, owners, e, &w, l.announcer.Interfaces())
-		l.relay(ctx, relay.Want{Relays: relays, Peers: peers})
-		var want []lb.Announcement
-		want, next = l.tenure.announcements(now, owners, e)
-		next = earlier(next, closing)
-		l.announcer.Apply(announce.Want{Announcements: want, Peers: peers})
-		l.resumed = true
-		answering = len(want)
+	return e
+}
+
+// macs are those of the other speakers.
+func macs(w *lb.World, node string) []net.HardwareAddr {
+	var out []net.HardwareAddr
+	for i := range w.Speakers {
+		if w.Speakers[i].Node == node {
+			continue
+		}
+		for _, iface := range w.Speakers[i].Interfaces {
+			out = append(out, iface.MAC)
+		}
 	}
-	l.writer.write(l.self())
-	return answering, next
+	return out
 }
 
 // relay comes before the announcement: what reaches this node unrelayed is reset. A
@@ -153,19 +276,54 @@ func earlier(x, y time.Time) time.Time {
 	return x
 }
 
-// correctSelf replaces what the API server knows of this speaker by what the
-// speaker knows, which is newer. The first look keeps the claims of the process
-// before: it takes up what that announced.
-func (l *loop) correctSelf(s *lb.Speaker) {
-	self := l.self()
-	if !l.resumed {
-		self.Claims = s.Claims
+// hear is what the heartbeats tell, nil without.
+func (l *loop) hear(now time.Time, standing liveness.Standing) (*lb.Hearing, time.Time) {
+	if l.listener == nil {
+		return nil, time.Time{}
 	}
-	self.Interfaces = l.announcer.Interfaces()
-	*s = self
+	h, next := l.listener.hear(now, l.neighbours.View(), standing)
+	return &h, next
+}
+
+const (
+	// newsPace is the least time between two publications of much. News replace those
+	// that are still under way, which take 13 ms for 25 KB to 20 neighbours.
+	newsPace = 25 * time.Millisecond
+	// newsMuch is more than a few packets, in octets.
+	newsMuch = 4096
+)
+
+// tell publishes what this speaker is: to its neighbours at once, to Kubernetes when
+// the API server takes it. next is when to do it again, zero for never.
+func (l *loop) tell(now time.Time, self lb.Speaker) (next time.Time) {
+	l.writer.write(self)
+	news := encodeNews(&self)
+	if len(news) > newsMuch && now.Sub(l.published) < newsPace {
+		return l.published.Add(newsPace)
+	}
+	l.published = now
+	err := l.neighbours.Publish(news)
+	if text := fmt.Sprint(err); err != nil && text != l.newsError {
+		l.log.Warn("neighbours are told through Kubernetes only", "err", err)
+		l.newsError = text
+	}
+	return next
 }
 
 // self is this speaker as it is now.
-func (l *loop) self() lb.Speaker {
-	return lb.Speaker{Node: l.node, Leaving: l.leaving, Interfaces: l.announcer.Interfaces(), Claims: l.announcer.Claims()}
+func (l *loop) self(h *lb.Hearing) lb.Speaker {
+	return lb.Speaker{
+		Node: l.node, Leaving: l.leaving, Interfaces: l.announcer.Interfaces(),
+		Claims: l.records.complete(l.announcer.Claims()), Hearing: h,
+	}
+}
+
+// find is what the world has of the speaker of a node, nil for nothing.
+func find(w *lb.World, node string) *lb.Speaker {
+	for i := range w.Speakers {
+		if w.Speakers[i].Node == node {
+			return &w.Speakers[i]
+		}
+	}
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
@@ -19,6 +20,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"fairlead.dev/fairlead/internal/announce"
+	"fairlead.dev/fairlead/internal/fence"
 	"fairlead.dev/fairlead/internal/kube"
 	"fairlead.dev/fairlead/internal/lb"
 	"fairlead.dev/fairlead/internal/relay"
@@ -34,8 +36,14 @@ type Options struct {
 	// Pods is the headless Service of the speakers' pods, whose EndpointSlices tell
 	// which of them are ready.
 	Pods lb.Key
-	// Neighbours tells who lives; nil believes Kubernetes.
-	Neighbours Neighbours
+	// Namespace has the Secret with the keys of heartbeats.
+	Namespace string
+	// HeartbeatPort is the UDP port of heartbeats, the same on all nodes; 0 exchanges
+	// none, and believes Kubernetes.
+	HeartbeatPort uint16
+	// MendEvery is how long all must be quiet before one address moves from a node that
+	// has more than its share; 0 is never.
+	MendEvery time.Duration
 	// Address that metrics and probes are served on, such as ":7473"; "0" is none.
 	Address string
 	Log     *slog.Logger
@@ -46,9 +54,6 @@ const ServiceName = "fairlead-speakers"
 
 // Run announces until ctx is done, then hands over and returns.
 func Run(ctx context.Context, cfg *rest.Config, o Options) error {
-	if o.Neighbours == nil {
-		o.Neighbours = kubernetesKnows{}
-	}
 	// What serves the loop outlives ctx until the addresses are handed over.
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -74,24 +79,39 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	if err != nil {
 		return fmt.Errorf("start the speaker: %w", err)
 	}
+	barrier := fence.New(fence.Options{Log: o.Log, Metrics: metrics.Registry})
+	neighbours, hearing, err := o.heartbeats(cfg)
+	if err != nil {
+		return fmt.Errorf("start the speaker: %w", err)
+	}
 	l := &loop{
-		node:      o.Node,
-		observer:  observer,
-		announcer: announce.New(announce.Options{Exclude: o.Exclude, Log: o.Log, Metrics: metrics.Registry}),
-		living:    o.Neighbours,
-		writer:    newStatusWriter(kube.SpeakerWriter{Client: mgr.GetClient(), Version: version.Version}, o.Log),
-		tenure:    newTenure(o.Node),
-		passages:  passages{},
-		relays:    relay.New(relay.Options{Log: o.Log}),
-		log:       o.Log,
+		node:       o.Node,
+		observer:   observer,
+		announcer:  announce.New(announce.Options{Exclude: o.Exclude, Log: o.Log, Metrics: metrics.Registry, Gate: barrier, Mark: barrier.Mark()}),
+		neighbours: neighbours,
+		sight:      newSight(o.Node, neighbours, o.Log),
+		listener:   hearing.listener(o.Node, barrier),
+		gate:       &gate{fence: barrier, neighbours: neighbours},
+		fence:      barrier,
+		writer:     newStatusWriter(kube.SpeakerWriter{Client: mgr.GetClient(), Version: version.Version}, o.Log),
+		tenure:     newTenure(o.Node),
+		records:    records{},
+		patience:   newPatience(o.Node),
+		mending:    &mending{node: o.Node, every: o.MendEvery},
+		passages:   passages{},
+		relays:     relay.New(relay.Options{Log: o.Log}),
+		figures:    newFigures(metrics.Registry),
+		log:        o.Log,
 	}
 	g, serving := errgroup.WithContext(serving)
 	g.Go(func() error { return mgr.Start(serving) })
 	g.Go(func() error { return l.announcer.Run(serving) })
 	g.Go(func() error { return l.writer.run(serving) })
+	g.Go(func() error { return l.gate.run(serving) })
+	g.Go(func() error { return hearing.run(serving) })
 	g.Go(func() error {
 		defer stop()
 		return l.run(serving, ctx.Done())
 	})
-	return errors.Join(g.Wait(), l.relays.Close())
+	return errors.Join(g.Wait(), l.relays.Close(), barrier.Close())
 }

@@ -18,6 +18,10 @@ const (
 	// next one waiting for long.
 	statusTimeout = 2 * time.Second
 	statusRetry   = time.Second
+	// doubtAfter is how long the object may show something else than was written until it
+	// is written anew. A patch that timed out may be delivered long after a later look
+	// found nothing to do.
+	doubtAfter = 3 * time.Second
 )
 
 // statusWriter tells the other speakers and the commands what this one does. It
@@ -32,6 +36,10 @@ type statusWriter struct {
 
 	mu   sync.Mutex
 	want *lb.Speaker
+	// differs is since when the object shows something else; doubt makes the next write
+	// look at it anew.
+	differs time.Time
+	doubt   bool
 }
 
 func newStatusWriter(out kube.SpeakerWriter, log *slog.Logger) *statusWriter {
@@ -44,6 +52,24 @@ func (s *statusWriter) write(speaker lb.Speaker) {
 	s.want = &speaker
 	s.mu.Unlock()
 	s.again()
+}
+
+// compare takes what the API server shows of this speaker. next is when to do so again at
+// the latest, zero for never.
+func (s *statusWriter) compare(now time.Time, shown lb.Speaker) (next time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.want == nil || kube.SameSpeaker(&shown, s.want):
+		s.differs = time.Time{}
+		return next
+	case s.differs.IsZero():
+		s.differs = now
+	case now.Sub(s.differs) >= doubtAfter:
+		s.differs, s.doubt = now, true
+		s.again()
+	}
+	return s.differs.Add(doubtAfter)
 }
 
 func (s *statusWriter) again() {
@@ -83,10 +109,14 @@ func (s *statusWriter) flush(ctx context.Context) error {
 		return ctx.Err()
 	}
 	s.mu.Lock()
-	want := s.want
+	want, doubt := s.want, s.doubt
+	s.doubt = false
 	s.mu.Unlock()
 	if want == nil {
 		return nil
+	}
+	if doubt {
+		s.out.Forget()
 	}
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()

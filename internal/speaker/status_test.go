@@ -198,3 +198,35 @@ func TestALastWordThatNobodyHearsTakesNoLongerThanOneWrite(t *testing.T) {
 		}
 	})
 }
+
+// A patch that timed out at our end may be delivered after a later look found the object
+// as it should be.
+func TestAnObjectThatShowsSomethingElseForLongIsWrittenAnew(t *testing.T) {
+	speak(t, func(t *testing.T, w *statusWriter, c *slowClient) {
+		w.write(speakerWith(2))
+		time.Sleep(time.Second)
+		asked := func() (calls int) {
+			c.set(func() { calls = c.calls })
+			return calls
+		}
+		before := asked()
+		if next := w.compare(time.Now(), speakerWith(2)); !next.IsZero() {
+			t.Errorf("what is as it should be is looked at again at %s", next)
+		}
+		next := w.compare(time.Now(), speakerWith(1))
+		if want := time.Now().Add(doubtAfter); !next.Equal(want) {
+			t.Fatalf("looks again at %s, not at %s", next, want)
+		}
+		time.Sleep(time.Until(next) - time.Millisecond)
+		w.compare(time.Now(), speakerWith(1))
+		time.Sleep(statusPace)
+		if got := asked(); got != before {
+			t.Errorf("%d calls while it may still be on its way", got-before)
+		}
+		w.compare(time.Now(), speakerWith(1))
+		time.Sleep(statusPace)
+		if got := asked(); got == before {
+			t.Error("it is not looked at anew")
+		}
+	})
+}

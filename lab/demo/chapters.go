@@ -191,8 +191,8 @@ func (s *story) crash(ctx context.Context) error {
 	if err := s.lab.Host(before).Crash(ctx); err != nil {
 		return fmt.Errorf("crash %s: %w", before, err)
 	}
-	s.say("%s is dead. Kubernetes notices after 40 s without a heartbeat (50 s by its own default); until then nobody takes over.", before)
-	err = eventually(ctx, 2*time.Minute, "another node announces "+vip.String(), func() (err error) {
+	s.say("%s is dead. Its neighbours miss its heartbeats; Kubernetes will notice in 40 s.", before)
+	err = eventually(ctx, 30*time.Second, "another node announces "+vip.String(), func() (err error) {
 		s.result.After, err = s.announcer(ctx, vip)
 		if err == nil && s.result.After == before {
 			return fmt.Errorf("it is still %s", before)

@@ -60,12 +60,15 @@ type cluster struct {
 	*lab.Lab
 	t   *testing.T
 	api client.WithWatch
+
+	speakerArgs []string // that speakers are started with
 }
 
-// Users that carry the rights which the manifests give to the two roles.
+// Users of the roles: who bears the name of a ServiceAccount has the rights that the
+// manifests bind to it.
 const (
-	controllerUser = "e2e-controller"
-	speakerUser    = "e2e-speaker"
+	controllerUser = "system:serviceaccount:" + deploy.DefaultNamespace + ":" + deploy.Controller
+	speakerUser    = "system:serviceaccount:" + deploy.DefaultNamespace + ":" + deploy.Speaker
 )
 
 func newCluster(t *testing.T, o lab.Options) *cluster {
@@ -104,9 +107,8 @@ func anotherCluster(t *testing.T, o lab.Options) *cluster {
 	return &cluster{Lab: l, t: t, api: api}
 }
 
-// install applies the manifests' CRDs and rights, and binds the rights to users of
-// the lab. Pods of the Deployment and the DaemonSet run on kubelets only; here the
-// roles are processes.
+// install applies the manifests' CRDs and rights. Pods of the Deployment and the
+// DaemonSet run on kubelets only; here the roles are processes.
 func (c *cluster) install() {
 	c.t.Helper()
 	objects, err := deploy.Manifests(deploy.Options{})
@@ -120,21 +122,6 @@ func (c *cluster) install() {
 	})
 	if err := deploy.Write(&manifest, kept); err != nil {
 		c.t.Fatal(err)
-	}
-	for role, user := range map[string]string{deploy.Controller: controllerUser, deploy.Speaker: speakerUser} {
-		fmt.Fprintf(&manifest, `---
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: %[2]s}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: %[1]s}
-subjects: [{kind: User, name: %[2]s}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: %[2]s, namespace: fairlead-system}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: fairlead-controller}
-subjects: [{kind: User, name: %[2]s}]
-`, role, user)
 	}
 	cmd := c.KubectlCommand(c.t.Context(), "apply", "-f", "-")
 	cmd.Stdin = &manifest
@@ -175,9 +162,9 @@ func (c *cluster) controller(name string, args ...string) {
 }
 
 // speaker starts the speaker of a node.
-func (c *cluster) speaker(node *lab.Host, args ...string) {
+func (c *cluster) speaker(node *lab.Host) {
 	c.t.Helper()
-	c.role(node, "speaker", speakerUser, append([]string{"speaker", "--node-name=" + node.Name(), "--address=0"}, args...)...)
+	c.role(node, "speaker", speakerUser, append([]string{"speaker", "--node-name=" + node.Name(), "--address=0"}, c.speakerArgs...)...)
 }
 
 func (c *cluster) role(on *lab.Host, name, user string, args ...string) {
@@ -210,30 +197,43 @@ func tail(log []byte, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// speakers starts the speaker of every node and waits until all are seen.
-func (c *cluster) speakers() {
+// speakers starts the speaker of every node and waits until they hear each other. Those
+// that are started later get the same arguments.
+func (c *cluster) speakers(args ...string) {
 	c.t.Helper()
+	c.speakerArgs = args
 	for _, n := range c.Nodes() {
 		c.speaker(n)
 	}
-	c.eventually(20*time.Second, "every node has a speaker", func() error {
+	c.meshed()
+}
+
+// meshed waits until every node's speaker says that it has its quorum and hears all
+// others.
+func (c *cluster) meshed() {
+	c.t.Helper()
+	c.eventually(20*time.Second, "every speaker hears all others", func() error {
 		var list v1alpha1.SpeakerList
 		if err := c.api.List(c.t.Context(), &list); err != nil {
 			return err
 		}
-		for _, s := range list.Items {
-			if len(s.Status.Interfaces) == 0 {
-				return fmt.Errorf("speaker %s has no interface", s.Name)
-			}
-		}
 		if len(list.Items) != len(c.Nodes()) {
 			return fmt.Errorf("%d speakers of %d", len(list.Items), len(c.Nodes()))
+		}
+		for _, s := range list.Items {
+			h := s.Status.Hearing
+			switch {
+			case len(s.Status.Interfaces) == 0:
+				return fmt.Errorf("speaker %s has no interface", s.Name)
+			case h == nil || !h.Quorate || int(h.Counted) != len(c.Nodes())-1:
+				return fmt.Errorf("speaker %s hears %+v", s.Name, h)
+			}
 		}
 		return nil
 	})
 }
 
-// signal sends sig to a role and waits until it is gone, if it should go.
+// stop sends sig to a role and waits until it is gone.
 func (c *cluster) stop(on *lab.Host, name string, sig syscall.Signal) {
 	c.t.Helper()
 	if err := on.Stop(c.t.Context(), name, sig); err != nil {

@@ -53,7 +53,8 @@ func TestTheDemo(t *testing.T) {
 	if len(result.Addresses) != 2 || !result.Addresses[0].Is4() || !result.Addresses[1].Is6() {
 		t.Errorf("the Service got %v, want one address a family", result.Addresses)
 	}
-	if result.After == result.Before || result.Outage < time.Second || result.Outage > 60*time.Second {
+	// Nobody can know of a death at once, and Kubernetes does not within 40 s.
+	if result.After == result.Before || result.Outage < 50*time.Millisecond || result.Outage > 3*time.Second {
 		t.Errorf("from %s to %s with an outage of %s", result.Before, result.After, result.Outage)
 	}
 	if names, err := lab.Names(); err != nil || slices.Contains(names, "e2e-demo") {
@@ -135,13 +136,15 @@ func TestASpeakerPodThatCannotStartLosesItsAddresses(t *testing.T) {
 	pod := strings.TrimSpace(c.kubectl("-n", "fairlead-system", "get", "pods", "-o", "name",
 		"--field-selector", "spec.nodeName="+owner.Name(), "-l", c.speakerLabels()))
 	c.kubectl("-n", "fairlead-system", "delete", pod, "--force", "--grace-period=0")
-	c.eventually(30*time.Second, "another node announces", func() error {
+	began := time.Now()
+	c.eventually(10*time.Second, "another node announces", func() error {
 		got := c.macs(vip)
 		if len(got) != 1 || got[0] == c.macOf(owner) {
 			return fmt.Errorf("%s answer; the owner was %s", got, c.macOf(owner))
 		}
 		return nil
 	})
+	t.Logf("another node announces %s after the pod was deleted", time.Since(began).Round(time.Millisecond))
 	c.answers(c.Client(), vip)
 }
 

@@ -26,7 +26,7 @@ import (
 func serving(t *testing.T, o lab.Options) (c *cluster, vip netip.Addr) {
 	c = newCluster(t, o)
 	c.controller("controller", "--leader-elect=false")
-	c.speakers()
+	c.speakers("--mend-every=0") // what moves, moves for what the test does
 	c.pool("lan", "172.31.0.200-172.31.0.250", "fd31::1:0/112")
 	c.backends("web")
 	c.service("web")
@@ -149,6 +149,7 @@ func finish(conn net.Conn) error {
 
 func TestADeadNodeLosesItsAddresses(t *testing.T) {
 	c, vip := serving(t, lab.Options{NodeMonitorGrace: 6 * time.Second})
+	asking := c.newcomer(c.Client(), vip)
 	owner := c.owner(vip)
 	others := map[string]string{}
 	for i := range 9 {
@@ -156,17 +157,19 @@ func TestADeadNodeLosesItsAddresses(t *testing.T) {
 		c.service(name)
 		others[name] = c.owner(c.addresses(name, 1)[0]).Name()
 	}
+	struck := time.Now()
 	if err := owner.Crash(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c.eventually(30*time.Second, "another node announces", func() error {
+	c.eventually(takeOverBound, "another node announces", func() error {
 		for _, n := range c.Nodes() {
-			if n.Name() != owner.Name() && slices.Equal(c.macs(vip), []string{c.macOf(n)}) {
+			if n.Name() != owner.Name() && slices.Equal(asking.now(vip), []string{c.macOf(n)}) {
 				return nil
 			}
 		}
 		return errors.New("none does")
 	})
+	t.Logf("another node announces after %s", time.Since(struck).Round(time.Millisecond))
 	for name, node := range others {
 		if node == owner.Name() {
 			continue
@@ -188,10 +191,31 @@ func TestADeadNodeLosesItsAddresses(t *testing.T) {
 	}
 }
 
-func TestASpeakerThatIsKilledTakesUpWhatItHad(t *testing.T) {
+// Whether it is back before the others missed it is chance. One node announces in
+// either case.
+func TestASpeakerThatIsKilledAndRestartedLeavesOneAnnouncer(t *testing.T) {
 	c, vip := serving(t, lab.Options{})
-	owner := c.owner(vip)
+	for range 5 {
+		owner := c.owner(vip)
+		c.stop(owner, "speaker", syscall.SIGKILL)
+		c.speaker(owner)
+		c.steady(time.Second)
+		c.meshed()
+		now := c.owner(vip)
+		if got, want := c.macs(vip), []string{c.macOf(now)}; !slices.Equal(got, want) {
+			t.Errorf("%s answer after %s was restarted, want %s", got, owner.Name(), want)
+		}
+	}
+}
+
+func TestASpeakerThatIsKilledTakesUpWhatItHad(t *testing.T) {
+	c, vip := serving(t, lab.Options{Nodes: 1})
+	probing := c.probe(c.Client(), vip)
+	owner := c.Node(1)
 	c.stop(owner, "speaker", syscall.SIGKILL)
+	if got := c.macs(vip); len(got) > 0 {
+		t.Errorf("%s answer for %s without a speaker", got, vip)
+	}
 	c.speaker(owner)
 	c.eventually(5*time.Second, "the owner answers again", func() error {
 		if got, want := c.macs(vip), []string{c.macOf(owner)}; !slices.Equal(got, want) {
@@ -199,6 +223,10 @@ func TestASpeakerThatIsKilledTakesUpWhatItHad(t *testing.T) {
 		}
 		return nil
 	})
+	// It is nobody's address but this node's: no client lost it.
+	if out := probing.Stop(); out.Failures > 0 {
+		t.Errorf("the restart cost connections: %s", out)
+	}
 }
 
 func TestWithoutAnAPIServerTheSpeakersGoOn(t *testing.T) {
@@ -221,38 +249,6 @@ func TestWithoutAnAPIServerTheSpeakersGoOn(t *testing.T) {
 	}
 	c.service("later")
 	c.owner(c.addresses("later", 1)[0])
-}
-
-// Kubernetes takes a node that it cannot see for dead, although it answers: two
-// nodes announce for a while, both forward, and one is left when it is seen again.
-func TestANodeCutFromTheAPIServerDoesNoHarm(t *testing.T) {
-	c, vip := serving(t, lab.Options{NodeMonitorGrace: 6 * time.Second})
-	owner := c.owner(vip)
-	probing := c.probe(c.Client(), vip)
-	if err := owner.CutFromAPI(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	c.eventually(30*time.Second, "another node answers", func() error {
-		for _, mac := range c.macs(vip) {
-			if mac != c.macOf(owner) {
-				return nil
-			}
-		}
-		return errors.New("only the one that was cut off does")
-	})
-	if err := owner.JoinAPI(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	c.eventually(30*time.Second, "one node is left, and it is not the one that was cut off", func() error {
-		got := c.macs(vip)
-		if len(got) != 1 || got[0] == c.macOf(owner) {
-			return fmt.Errorf("%s answer", got)
-		}
-		return nil
-	})
-	if out := probing.Stop(); out.Longest() > 500*time.Millisecond {
-		t.Errorf("the address was away: %s", out)
-	}
 }
 
 func TestAnAddressThatAnotherHostHasIsNotUsed(t *testing.T) {

@@ -126,6 +126,22 @@ func (m *model) pass(t *rapid.T) {
 	}
 }
 
+// silence is a time in which the node must not be heard. Addresses that were not found
+// free before it are asked for anew.
+func (m *model) silence(t *rapid.T) {
+	for _, a := range addresses {
+		if p := m.wanted[a]; p != nil && !m.mayUse(a) {
+			p.probes = 0
+		}
+	}
+	if rapid.Bool().Draw(t, "a question is not answered") {
+		a := rapid.SampledFrom(addresses).Draw(t, "asked for")
+		m.table.Unsaid(m.now, Send{Index: eth0.Index, Address: a, Say: Announce})
+	}
+	m.now = m.now.Add(time.Duration(rapid.IntRange(0, 2000).Draw(t, "silent ms")) * time.Millisecond)
+	m.table.Resume(m.now)
+}
+
 func (m *model) check(t *rapid.T) {
 	if next, ok := m.table.Next(); ok && next.Before(m.now.Add(-time.Hour)) {
 		t.Fatalf("deadline %s lies in the past", next)
@@ -164,7 +180,7 @@ func TestOnlyWantedAndFreeAddressesAreUsed(t *testing.T) {
 			wanted: map[netip.Addr]*permission{}, up: map[int]Interface{},
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"want": m.want, "links": m.links, "hear": m.hear, "pass": m.pass, "pass again": m.pass, "": m.check,
+			"want": m.want, "links": m.links, "hear": m.hear, "pass": m.pass, "pass again": m.pass, "silence": m.silence, "": m.check,
 		})
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +23,9 @@ func faultCommand() *cobra.Command {
 		{"link-up", "Undo link-down", func(ctx context.Context, h *lab.Host) error { return h.LinkUp(ctx) }},
 		{"cable-out", "Pull its cables at the switch; carrier stays", func(ctx context.Context, h *lab.Host) error { return h.CableOut(ctx) }},
 		{"cable-in", "Undo cable-out", func(ctx context.Context, h *lab.Host) error { return h.CableIn(ctx) }},
+		{"hang", "Stop its kernel: nothing runs and no frame passes; carrier stays", func(ctx context.Context, h *lab.Host) error { return h.Hang(ctx) }},
+		{"unhang", "Undo hang", func(ctx context.Context, h *lab.Host) error { return h.Unhang(ctx) }},
+		{"stop-hogs", "Undo hog", func(ctx context.Context, h *lab.Host) error { return h.StopHogs(ctx) }},
 		{"cut-from-api", "Lose all traffic with the control plane", func(ctx context.Context, h *lab.Host) error { return h.CutFromAPI(ctx) }},
 		{"join-api", "Undo cut-from-api", func(ctx context.Context, h *lab.Host) error { return h.JoinAPI(ctx) }},
 	}
@@ -44,6 +48,22 @@ func faultCommand() *cobra.Command {
 			Use: "drop MACHINE SHARE [in|out|both]", Short: "Lose a share of its frames, such as 0.3; 0 ends it", Args: cobra.RangeArgs(2, 3),
 			RunE: onHost(dropShare),
 		},
+		&cobra.Command{
+			Use: "hog MACHINE N", Short: "Start N loops that want a processor each", Args: cobra.ExactArgs(2),
+			RunE: onHost(hog),
+		},
+		&cobra.Command{
+			Use: "cut MACHINE OTHER...", Short: "Lose its frames to others, and not theirs to it; heal ends it", Args: cobra.MinimumNArgs(2),
+			RunE: onLab(cut),
+		},
+		&cobra.Command{
+			Use: "partition GROUP GROUP...", Short: "Split the nodes' segment; a group is n1,n2,client; heal ends it", Args: cobra.MinimumNArgs(2),
+			RunE: onLab(partition),
+		},
+		&cobra.Command{
+			Use: "heal", Short: "Undo cut and partition", Args: cobra.NoArgs,
+			RunE: onLab(func(ctx context.Context, l *lab.Lab, _ []string) error { return l.Heal(ctx) }),
+		},
 		apiServerCommand("stop-apiserver", "Stop the API server", func(ctx context.Context, l *lab.Lab) error { return l.StopAPIServer(ctx) }),
 		apiServerCommand("start-apiserver", "Start it again", func(ctx context.Context, l *lab.Lab) error { return l.StartAPIServer(ctx) }),
 	)
@@ -63,14 +83,46 @@ func onHost(do func(context.Context, *lab.Host, []string) error) func(*cobra.Com
 func apiServerCommand(use, short string, do func(context.Context, *lab.Lab) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := attach(cmd)
-			if err != nil {
-				return err
-			}
-			return do(cmd.Context(), l)
-		},
+		RunE: onLab(func(ctx context.Context, l *lab.Lab, _ []string) error { return do(ctx, l) }),
 	}
+}
+
+func onLab(do func(context.Context, *lab.Lab, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		l, err := attach(cmd)
+		if err != nil {
+			return err
+		}
+		return do(cmd.Context(), l, args)
+	}
+}
+
+func partition(ctx context.Context, l *lab.Lab, args []string) error {
+	var groups [][]*lab.Host
+	for _, group := range args {
+		groups = append(groups, hosts(l, strings.Split(group, ",")))
+	}
+	return l.Partition(ctx, groups...)
+}
+
+func hosts(l *lab.Lab, names []string) []*lab.Host {
+	var all []*lab.Host
+	for _, name := range names {
+		all = append(all, l.Host(name))
+	}
+	return all
+}
+
+func cut(ctx context.Context, l *lab.Lab, args []string) error {
+	return l.Host(args[0]).CutTo(ctx, hosts(l, args[1:])...)
+}
+
+func hog(ctx context.Context, h *lab.Host, args []string) error {
+	n, err := strconv.Atoi(args[0])
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q hogs: use a number from 1", args[0])
+	}
+	return h.Hog(ctx, n)
 }
 
 func dropShare(ctx context.Context, h *lab.Host, args []string) error {

@@ -1,0 +1,25 @@
+package liveness
+
+// Informed tells whether this node knows what its neighbours publish now: of each that
+// is not dead, it had a heartbeat since it last gained its quorum, and has the news of
+// the number that was told there. A node that was away looks at what the others took over
+// before it answers for anything again.
+func (m *Mesh) Informed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.machine.peers {
+		if !p.counted || !p.state.present() {
+			continue
+		}
+		if p.heard < m.machine.quorateSince || !m.exchange.current(p.id) {
+			return false
+		}
+	}
+	return true
+}
+
+// current tells whether the newest news that a peer is known to have are here.
+func (x *exchange) current(id nodeID) bool {
+	c := x.byID[id]
+	return c == nil || c.held == c.told
+}

@@ -1,0 +1,71 @@
+package speaker
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/fairlead/internal/fence"
+	"fairlead.dev/fairlead/internal/liveness"
+)
+
+// pushEvery is how often the fence is pushed forward: several times in what one push is
+// good for, so that a late one does no harm.
+const pushEvery = 20 * time.Millisecond
+
+// barrier is what silences this node by itself when it is not pushed: fence.Fence.
+type barrier interface {
+	Now() fence.Moment
+	PushFrom(at fence.Moment)
+	Shut()
+}
+
+// gate keeps the fence open while this node may be heard: while it has its quorum, and
+// has looked at what others took over since it last lost it.
+type gate struct {
+	fence      barrier
+	neighbours Neighbours
+
+	// trusted is the term in which the loop looked, and one; zero is none.
+	trusted atomic.Uint64
+	// deaf is set while heartbeats say nothing.
+	deaf atomic.Bool
+}
+
+// mayBeHeard tells whether frames may leave now.
+func (g *gate) mayBeHeard(s liveness.Standing) bool {
+	trusted := g.trusted.Load()
+	return trusted != 0 && (g.deaf.Load() || s.Quorate && trusted == s.Term+1)
+}
+
+// check opens or shuts the fence.
+func (g *gate) check() {
+	at := g.fence.Now() // before the standing is taken: between the two, time may pass
+	if g.mayBeHeard(g.neighbours.Standing()) {
+		g.fence.PushFrom(at)
+	} else {
+		g.fence.Shut()
+	}
+}
+
+// trust tells that the loop applied what follows from the world as it is in that term.
+func (g *gate) trust(s liveness.Standing, deaf bool) {
+	g.deaf.Store(deaf)
+	g.trusted.Store(s.Term + 1)
+	g.check()
+}
+
+// run checks until ctx is done. It has its own goroutine: a loop that waits for
+// something must not silence the node.
+func (g *gate) run(ctx context.Context) error {
+	tick := time.NewTicker(pushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			g.check()
+		}
+	}
+}

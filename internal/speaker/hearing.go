@@ -1,0 +1,103 @@
+package speaker
+
+import (
+	"slices"
+	"time"
+
+	"fairlead.dev/fairlead/internal/lb"
+	"fairlead.dev/fairlead/internal/liveness"
+)
+
+const (
+	// missingMax bounds the neighbours that a Speaker object lists as missing: when
+	// hundreds are, a few tell the story, and every speaker reads every object.
+	missingMax = 32
+	// calmAfter is how long heartbeats must have come in better time before the object
+	// tells so: a steady cluster writes nothing.
+	calmAfter = time.Minute
+	// spreadPerNode paces the writes of a cluster that all follow from one death.
+	spreadPerNode = 10 * time.Millisecond
+)
+
+// latenessSteps are what the object tells of lateness; smaller changes are not worth a
+// write.
+var latenessSteps = []time.Duration{0, 25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond}
+
+// listener makes of what the neighbours are what the Speaker object says of them.
+type listener struct {
+	boot  string
+	keys  func() []string
+	fence func() (kernel bool, detail string)
+	turn  uint32 // of this node, for the pace of writes
+
+	told  lb.Hearing
+	late  time.Time // when lateness was last as bad as told
+	shown bool
+	due   time.Time // when a change may be told; zero for none
+}
+
+// hear takes a look, and tells when to take another at the latest; zero for never.
+func (l *listener) hear(now time.Time, view []liveness.Neighbour, standing liveness.Standing) (lb.Hearing, time.Time) {
+	h := lb.Hearing{Boot: l.boot, Quorate: !standing.Resigned, Keys: l.keys()}
+	h.Fence.Kernel, h.Fence.Detail = l.fence()
+	for _, n := range view {
+		switch n.State {
+		case liveness.Alive:
+			h.Counted++
+		case liveness.Vouched, liveness.Suspected:
+			// Passing states: either heard again or dead within 200 ms. A link that is
+			// broken to us alone stays Vouched.
+			h.Counted++
+			if n.State == liveness.Suspected || now.Sub(n.Since) < time.Second {
+				continue
+			}
+			fallthrough
+		default:
+			if n.State != liveness.Unheard && len(h.Missing) < missingMax {
+				h.Missing = append(h.Missing, lb.Missing{Node: n.Node, State: string(n.State), Since: n.Since.Truncate(time.Microsecond), Why: n.Why})
+			}
+		}
+		if n.Late > h.Late {
+			h.Late, h.LateNode = n.Late, n.Node
+		}
+	}
+	h.Late = step(h.Late)
+	if h.Late == 0 {
+		h.LateNode = ""
+	}
+	if h.Late >= l.told.Late {
+		l.late = now
+	} else if now.Sub(l.late) < calmAfter {
+		h.Late, h.LateNode = l.told.Late, l.told.LateNode
+	}
+	return l.pace(now, h, len(view))
+}
+
+// step is the greatest of latenessSteps that d reaches.
+func step(d time.Duration) time.Duration {
+	out := time.Duration(0)
+	for _, s := range latenessSteps {
+		if d >= s {
+			out = s
+		}
+	}
+	return out
+}
+
+// pace tells what may be told now: at once what concerns this node's own standing, and
+// what it finds of others in turn with the others, who find the same.
+func (l *listener) pace(now time.Time, h lb.Hearing, neighbours int) (lb.Hearing, time.Time) {
+	same := h.LateNode == l.told.LateNode && h.Late == l.told.Late && h.Counted == l.told.Counted && slices.Equal(h.Missing, l.told.Missing)
+	switch {
+	case same:
+		l.due = time.Time{}
+	case l.shown && l.due.IsZero():
+		l.due = now.Add(time.Duration(int(l.turn)%(neighbours+1)) * spreadPerNode)
+	}
+	if !same && l.shown && now.Before(l.due) {
+		h.Missing, h.Counted, h.Late, h.LateNode = l.told.Missing, l.told.Counted, l.told.Late, l.told.LateNode
+		return h, l.due
+	}
+	l.told, l.shown, l.due = h, true, time.Time{}
+	return h, time.Time{}
+}
