@@ -162,7 +162,7 @@ func TestEveryReasonInTheGuidesExists(t *testing.T) {
 	for _, word := range []string{
 		"AddressPool", "LoadBalancerClass", "LoadBalancer", "NoInterface", "DaemonSet", "EndpointSlice", "PreferDualStack",
 		"RequireDualStack", "SingleStack", "NotReady", "ClusterIP", "NodePort", "ExternalName", "BGPPeer", "NeutronVIP",
-		kube.ReasonNodeGone, "ValidatingAdmissionPolicy",
+		kube.ReasonNodeGone, "EndpointsWithdrawn", "EndpointsRestored",
 	} {
 		known[word] = true
 	}

@@ -10,6 +10,9 @@ type Node struct {
 	// Alive is what the liveness of neighbours says; without it, what Kubernetes
 	// says of the node.
 	Alive bool
+	// Parted is set while neighbours take the node for one whose speaker said goodbye: it
+	// announces nothing, and forwards what it did.
+	Parted bool
 	// Excluded by the label node.kubernetes.io/exclude-from-external-load-balancers.
 	Excluded bool
 	// OutOfService is the taint node.kubernetes.io/out-of-service.

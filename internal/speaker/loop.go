@@ -136,12 +136,11 @@ func (l *loop) step(ctx context.Context, now time.Time) (answering int, next tim
 	l.sight.introduce(&w)
 	hearing, next := l.hear(now, standing)
 	self := l.self(hearing)
-	if shown := find(&w, l.node); shown != nil {
-		next = earlier(next, l.writer.compare(now, *shown))
-		if !l.resumed {
-			// The first look takes up what the process before announced.
-			self.Claims = shown.Claims
-		}
+	shown := find(&w, l.node)
+	next = earlier(next, l.writer.compare(now, shown))
+	if shown != nil && !l.resumed {
+		// The first look takes up what the process before announced.
+		self.Claims = shown.Claims
 	}
 	// Until the others can see this speaker they do not count it; it would claim what
 	// they claim.

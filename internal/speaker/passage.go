@@ -41,7 +41,7 @@ func (p passages) relays(now time.Time, node string, owners []plan.Ownership, e 
 		if !open {
 			continue
 		}
-		if !now.Before(through.until) || living(w.Nodes, []string{through.from}) == "" {
+		if !now.Before(through.until) || !forwards(w, through.from) {
 			delete(p, o.Address)
 			continue
 		}
@@ -64,6 +64,14 @@ func living(nodes []lb.Node, names []string) string {
 		}
 	}
 	return ""
+}
+
+// forwards tells whether the kernel of a node still serves the connections that began
+// there: also after its speaker said goodbye, which is no death.
+func forwards(w *lb.World, node string) bool {
+	speaker := find(w, node)
+	leaving := speaker != nil && speaker.Leaving
+	return slices.ContainsFunc(w.Nodes, func(n lb.Node) bool { return n.Name == node && (n.Alive || n.Parted || leaving) })
 }
 
 // relaysTo lists the relays of one address, for each interface that it is announced

@@ -75,3 +75,28 @@ func TestRelayingEndsWithTheMinuteTheOwnershipOrThePredecessor(t *testing.T) {
 		}
 	}
 }
+
+func TestAGoodbyeIsNoDeathForOpenConnections(t *testing.T) {
+	vip := netip.MustParseAddr("192.0.2.1")
+	theirs := net.HardwareAddr{2, 0, 0, 0, 0, 2}
+	mine := []lb.Interface{{Name: "eth0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}}}
+	owners := []plan.Ownership{{Address: vip, Node: "n1"}}
+	for _, c := range []struct {
+		name    string
+		node    lb.Node
+		leaving bool
+		relayed int
+	}{
+		{"said goodbye", lb.Node{Name: "n2", Parted: true}, true, 1},
+		{"is back, and not counted in yet", lb.Node{Name: "n2", Parted: true}, false, 1},
+		{"stops, and Kubernetes calls its pod unready", lb.Node{Name: "n2"}, true, 1},
+		{"died", lb.Node{Name: "n2"}, false, 0},
+		{"is gone", lb.Node{Name: "n3"}, true, 0},
+	} {
+		p := passages{vip: {from: "n2", until: noon.Add(passageTime)}}
+		w := &lb.World{Nodes: []lb.Node{c.node}, Speakers: []lb.Speaker{{Node: "n2", Leaving: c.leaving, Interfaces: []lb.Interface{{Name: "eth0", MAC: theirs}}}}}
+		if got, _ := p.relays(noon, "n1", owners, evidence{}, w, mine); len(got) != c.relayed {
+			t.Errorf("a node that %s: %d relays, want %d", c.name, len(got), c.relayed)
+		}
+	}
+}

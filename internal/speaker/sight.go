@@ -74,8 +74,13 @@ func (s *sight) correct(w *lb.World, self lb.Speaker) (known bool) {
 	if deaf {
 		return known
 	}
+	parted := make(map[string]bool)
+	for _, n := range s.neighbours.View() {
+		parted[n.Node] = n.State == liveness.Left
+	}
 	for i := range w.Nodes {
-		w.Nodes[i].Alive = s.neighbours.Alive(w.Nodes[i].Name, w.Nodes[i].Alive)
+		n := &w.Nodes[i]
+		n.Alive, n.Parted = s.neighbours.Alive(n.Name, n.Alive), parted[n.Name]
 	}
 	for i := range w.Speakers {
 		if w.Speakers[i].Node != s.node {

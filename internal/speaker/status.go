@@ -40,6 +40,7 @@ type statusWriter struct {
 	// look at it anew.
 	differs time.Time
 	doubt   bool
+	shown   bool // the object was there when it was last looked at
 }
 
 func newStatusWriter(out kube.SpeakerWriter, log *slog.Logger) *statusWriter {
@@ -54,15 +55,20 @@ func (s *statusWriter) write(speaker lb.Speaker) {
 	s.again()
 }
 
-// compare takes what the API server shows of this speaker. next is when to do so again at
-// the latest, zero for never.
-func (s *statusWriter) compare(now time.Time, shown lb.Speaker) (next time.Time) {
+// compare takes what the API server shows of this speaker, nil where it has no object.
+// next is when to do so again at the latest, zero for never.
+func (s *statusWriter) compare(now time.Time, shown *lb.Speaker) (next time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	was := s.shown
+	s.shown = shown != nil
 	switch {
-	case s.want == nil || kube.SameSpeaker(&shown, s.want):
+	case s.want == nil || shown != nil && kube.SameSpeaker(shown, s.want):
 		s.differs = time.Time{}
 		return next
+	case was && !s.shown: // deleted, as with its Node: nobody counts on us until it is back
+		s.differs, s.doubt = now, true
+		s.again()
 	case s.differs.IsZero():
 		s.differs = now
 	case now.Sub(s.differs) >= doubtAfter:

@@ -210,23 +210,41 @@ func TestAnObjectThatShowsSomethingElseForLongIsWrittenAnew(t *testing.T) {
 			return calls
 		}
 		before := asked()
-		if next := w.compare(time.Now(), speakerWith(2)); !next.IsZero() {
+		if next := w.compare(time.Now(), new(speakerWith(2))); !next.IsZero() {
 			t.Errorf("what is as it should be is looked at again at %s", next)
 		}
-		next := w.compare(time.Now(), speakerWith(1))
+		next := w.compare(time.Now(), new(speakerWith(1)))
 		if want := time.Now().Add(doubtAfter); !next.Equal(want) {
 			t.Fatalf("looks again at %s, not at %s", next, want)
 		}
 		time.Sleep(time.Until(next) - time.Millisecond)
-		w.compare(time.Now(), speakerWith(1))
+		w.compare(time.Now(), new(speakerWith(1)))
 		time.Sleep(statusPace)
 		if got := asked(); got != before {
 			t.Errorf("%d calls while it may still be on its way", got-before)
 		}
-		w.compare(time.Now(), speakerWith(1))
+		w.compare(time.Now(), new(speakerWith(1)))
 		time.Sleep(statusPace)
 		if got := asked(); got == before {
 			t.Error("it is not looked at anew")
 		}
+	})
+}
+
+func TestAnObjectThatIsDeletedIsMadeAnewAtOnce(t *testing.T) {
+	speak(t, func(t *testing.T, w *statusWriter, c *slowClient) {
+		w.compare(time.Now(), nil)
+		w.write(speakerWith(2))
+		time.Sleep(time.Second)
+		w.compare(time.Now(), new(speakerWith(2)))
+		var before int
+		c.set(func() { before = c.calls })
+		w.compare(time.Now(), nil)
+		time.Sleep(statusPace)
+		c.set(func() {
+			if c.calls == before {
+				t.Error("it is not looked at anew")
+			}
+		})
 	})
 }

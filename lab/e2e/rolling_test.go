@@ -3,12 +3,47 @@
 package e2e
 
 import (
+	"io"
+	"net"
+	"net/netip"
 	"syscall"
 	"testing"
 	"time"
 
 	"fairlead.dev/fairlead/lab"
 )
+
+// The node outlives its speaker: what is open there when the speaker stops is served to
+// its end, by the relay of the node that took over.
+func TestAPlannedStopBreaksNoOpenConnection(t *testing.T) {
+	s := newSegment(t, lab.Options{}, "router")
+	homes := s.homes()
+	owner := s.Host(homes[s.vips[0]])
+	var open []net.Conn
+	for _, vip := range s.of(homes, owner.Name()) {
+		for _, from := range []*lab.Host{s.Client(), s.Remote()} {
+			conn, err := from.Dial(t.Context(), "tcp", netip.AddrPortFrom(vip, 80).String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			open = append(open, conn)
+		}
+	}
+	s.stop(owner, "speaker", syscall.SIGTERM)
+	s.steady(time.Second) // the goodbye is known to all, and the speaker is gone
+	for _, conn := range open {
+		if err := finish(conn); err != nil {
+			t.Errorf("a connection to %s that was open at %s: %v", conn.RemoteAddr(), owner.Name(), err)
+		}
+	}
+	s.restart(owner)
+	s.meshed()
+	s.nothingLeft()
+}
 
 // One speaker after the other is stopped and started, as a DaemonSet does it. That all
 // pods of a real DaemonSet do so is TestARollingUpgradeLosesNoConnection.
