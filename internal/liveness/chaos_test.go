@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// thorough tells whether tests may take minutes.
-func thorough() bool { return os.Getenv("FAIRLEAD_TEST_THOROUGH") != "" }
+// thorough tells whether tests may take hours.
+func thorough() bool { return os.Getenv("FAIRLEAD_TEST_SOAK") != "" }
 
 // roughly is a network as bad as the bounds allow for.
 func (w *network) roughly() {
