@@ -38,6 +38,7 @@ type Probing struct {
 
 	mu       sync.Mutex
 	attempts []Attempt
+	underWay map[int]time.Time // when each began, by number
 }
 
 // Attempt is one connection.
@@ -106,7 +107,7 @@ func (p Probe) Start() *Probing {
 		p.Timeout = 250 * time.Millisecond
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	running := &Probing{probe: p, stop: stop, done: make(chan struct{})}
+	running := &Probing{probe: p, stop: stop, done: make(chan struct{}), underWay: make(map[int]time.Time)}
 	go running.run(ctx)
 	return running
 }
@@ -118,12 +119,28 @@ func (p *Probing) Stop() Outcome {
 	return Evaluate(p.attempts)
 }
 
-// SoFar says what the probe found until now, but for the attempts under way.
+// SoFar says what the probe found until now: of the attempts that began before the
+// oldest of those under way. Of the others only the good ones are known, since failing
+// takes longer.
 func (p *Probing) SoFar() Outcome {
 	p.mu.Lock()
-	finished := slices.Clone(p.attempts)
-	p.mu.Unlock()
-	return Evaluate(finished)
+	defer p.mu.Unlock()
+	return Evaluate(before(slices.Collect(maps.Values(p.underWay)), p.attempts))
+}
+
+// before is those attempts that began before all of the times, in a slice of its own.
+func before(times []time.Time, attempts []Attempt) []Attempt {
+	if len(times) == 0 {
+		return slices.Clone(attempts)
+	}
+	oldest := slices.MinFunc(times, time.Time.Compare)
+	var known []Attempt
+	for _, a := range attempts {
+		if a.Start.Before(oldest) {
+			known = append(known, a)
+		}
+	}
+	return known
 }
 
 func (p *Probing) run(ctx context.Context) {
@@ -132,13 +149,18 @@ func (p *Probing) run(ctx context.Context) {
 	defer all.Wait()
 	tick := time.NewTicker(p.probe.Every)
 	defer tick.Stop()
-	for {
+	for number := 0; ; number++ {
+		start := time.Now()
+		p.mu.Lock()
+		p.underWay[number] = start
+		p.mu.Unlock()
 		all.Go(func() {
-			a := p.probe.once()
-			a.Took = time.Since(a.Start)
+			a := p.probe.once(start)
+			a.Took = time.Since(start)
 			p.mu.Lock()
+			defer p.mu.Unlock()
 			p.attempts = append(p.attempts, a)
-			p.mu.Unlock()
+			delete(p.underWay, number)
 		})
 		select {
 		case <-ctx.Done():
@@ -148,8 +170,8 @@ func (p *Probing) run(ctx context.Context) {
 	}
 }
 
-func (p Probe) once() Attempt {
-	a := Attempt{Start: time.Now()}
+func (p Probe) once(start time.Time) Attempt {
+	a := Attempt{Start: start}
 	ctx, cancel := context.WithDeadline(context.Background(), a.Start.Add(p.Timeout))
 	defer cancel()
 	conn, err := p.From.Dial(ctx, p.Network, p.Addr)

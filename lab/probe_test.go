@@ -49,3 +49,22 @@ func TestEvaluateCountsAnswers(t *testing.T) {
 		t.Errorf("%+v\n%s", o, diff)
 	}
 }
+
+func TestWhatBeganWhileAnotherIsUnderWayIsNotKnownYet(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	finished := []Attempt{{Start: at(30)}, {Start: at(0)}, {Start: at(10)}}
+	for _, c := range []struct {
+		underWay []time.Time
+		want     []Attempt
+	}{
+		{nil, finished},
+		{[]time.Time{at(40)}, finished},
+		{[]time.Time{at(40), at(20)}, []Attempt{{Start: at(0)}, {Start: at(10)}}},
+		{[]time.Time{at(0)}, nil},
+	} {
+		if diff := cmp.Diff(c.want, before(c.underWay, finished)); diff != "" {
+			t.Errorf("under way %v (-want +got):\n%s", c.underWay, diff)
+		}
+	}
+}

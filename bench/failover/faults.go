@@ -20,7 +20,7 @@ var lossless = target{Lossless: true}
 // faults are all that are measured by trials, in the order in which they are.
 var faults = []fault{
 	{
-		name: "power loss", target: takeOver, timeout: impatient, kills: true,
+		name: "power loss", target: takeOver, timeout: impatient,
 		strike: func(ctx context.Context, _ *segment, owner *lab.Host) error { return owner.Crash(ctx) },
 		mend: func(ctx context.Context, s *segment, owner *lab.Host) ([]finding, error) {
 			if err := owner.Recover(ctx); err != nil {
@@ -37,21 +37,21 @@ var faults = []fault{
 		},
 	},
 	{
-		name: "hanging kernel", target: takeOver, timeout: impatient, kills: true,
+		name: "hanging kernel", target: takeOver, timeout: impatient,
 		strike: func(ctx context.Context, _ *segment, owner *lab.Host) error { return owner.Hang(ctx) },
 		mend: func(ctx context.Context, _ *segment, owner *lab.Host) ([]finding, error) {
 			return nil, owner.Unhang(ctx)
 		},
 	},
 	{
-		name: "NIC down", target: target{P99: 250 * time.Millisecond}, timeout: impatient, kills: true,
+		name: "NIC down", target: target{P99: 250 * time.Millisecond}, timeout: impatient,
 		strike: func(ctx context.Context, _ *segment, owner *lab.Host) error { return owner.LinkDown(ctx) },
 		mend: func(ctx context.Context, _ *segment, owner *lab.Host) ([]finding, error) {
 			return nil, owner.LinkUp(ctx)
 		},
 	},
 	{
-		name: "cable out", target: takeOver, timeout: impatient, kills: true,
+		name: "cable out", target: takeOver, timeout: impatient,
 		strike: func(ctx context.Context, _ *segment, owner *lab.Host) error { return owner.CableOut(ctx) },
 		mend: func(ctx context.Context, _ *segment, owner *lab.Host) ([]finding, error) {
 			return nil, owner.CableIn(ctx)
@@ -73,7 +73,7 @@ var faults = []fault{
 		mend:   func(context.Context, *segment, *lab.Host) ([]finding, error) { return nil, nil },
 	},
 	{
-		name: "partition", target: target{P99: 500 * time.Millisecond}, timeout: impatient, kills: true,
+		name: "partition", target: target{P99: 500 * time.Millisecond}, timeout: impatient,
 		fits: func(n int) bool { return n >= 3 },
 		strike: func(ctx context.Context, s *segment, owner *lab.Host) error {
 			return s.split(ctx, owner, (len(s.Nodes())-1)/2, nil)
@@ -81,7 +81,7 @@ var faults = []fault{
 		mend: heal,
 	},
 	{
-		name: "two halves", target: target{P99: 500 * time.Millisecond}, timeout: impatient, kills: true,
+		name: "two halves", target: target{P99: 500 * time.Millisecond}, timeout: impatient,
 		fits: func(n int) bool { return n >= 4 && n%2 == 0 },
 		strike: func(ctx context.Context, s *segment, owner *lab.Host) error {
 			return s.split(ctx, owner, len(s.Nodes())/2, s.Router())

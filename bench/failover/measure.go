@@ -73,7 +73,7 @@ func (s *segment) trials(ctx context.Context, o options, f fault, found *report)
 		each := f.rounds(len(s.Nodes()))
 		n = (n + each - 1) / each
 	}
-	again := 0
+	again, misled := 0, 0
 	for i := range n {
 		settled := f.name == "power loss" && i < o.settled
 		m, err := s.trial(ctx, f, settled)
@@ -85,10 +85,16 @@ func (s *segment) trials(ctx context.Context, o options, f fault, found *report)
 		if m.movedAgain() {
 			again++
 		}
+		if m.misled {
+			misled++
+		}
 	}
+	where := fmt.Sprintf("%s, %d nodes, %s", s.side.name(), len(s.Nodes()), f.name)
 	if again > 0 {
-		found.note(fmt.Sprintf("%s, %d nodes, %s: in %d of %d trials the address moved once more when the fault was over.",
-			s.side.name(), len(s.Nodes()), f.name, again, n))
+		found.note(fmt.Sprintf("%s: in %d of %d trials the address moved once more when the fault was over.", where, again, n))
+	}
+	if misled > 0 {
+		found.note(fmt.Sprintf("%s: before %d of %d trials a neighbour cache named a node that did not own the address (it was flushed).", where, misled, n))
 	}
 	return nil
 }

@@ -160,7 +160,6 @@ func (s *segment) whole(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		// A lab's kube-proxy answers for all pods, so more than one question finds those that it knows no more.
 		err = until(ctx, 2*time.Minute, "kube-proxy of "+node.Name()+" answers", func() error {
 			return s.get(ctx, s.Client(), fmt.Sprintf("%s:%d", node.IP4(), s.nodePort))
 		})
@@ -237,7 +236,7 @@ func (s *segment) get(ctx context.Context, from *lab.Host, addr string) error {
 	return nil
 }
 
-// kubectl applies a manifest.
+// apply creates or changes what a manifest says.
 func (s *segment) apply(ctx context.Context, manifest string) error {
 	cmd := s.KubectlCommand(ctx, "apply", "--server-side", "-f", "-")
 	cmd.Stdin = strings.NewReader(manifest)

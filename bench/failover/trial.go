@@ -22,9 +22,6 @@ type fault struct {
 	// strike is the fault. mend takes it back, and may have found something out.
 	strike func(ctx context.Context, s *segment, owner *lab.Host) error
 	mend   func(ctx context.Context, s *segment, owner *lab.Host) ([]finding, error)
-	// kills is that the owner's pod is gone too, so that connections fail until
-	// Kubernetes notices.
-	kills bool
 	// rounds of one trial, when a trial is as good as several; 1 if zero.
 	rounds func(n int) int
 }
@@ -41,6 +38,7 @@ type measurement struct {
 	owner     string // before the fault
 	successor string // when it was taken back; empty if nobody answered
 	last      string // in the end
+	misled    bool   // neighbour caches named somebody else before the fault
 	struck    time.Time
 	mended    time.Time
 	seen      []sighting
@@ -99,14 +97,16 @@ const (
 
 // watch is all that looks at the address during a trial.
 type watch struct {
-	probes map[string]*lab.Probing // by client
-	asking *asking
+	timeout time.Duration           // of a connection
+	probes  map[string]*lab.Probing // by client
+	asking  *asking
 }
 
 func (s *segment) watch(timeout time.Duration) *watch {
 	return &watch{
-		probes: map[string]*lab.Probing{onSegment: s.probe(s.Client(), timeout), offSegment: s.probe(s.Remote(), timeout)},
-		asking: s.newcomer.keepAsking(s.vip, 10*time.Millisecond),
+		timeout: timeout,
+		probes:  map[string]*lab.Probing{onSegment: s.probe(s.Client(), timeout), offSegment: s.probe(s.Remote(), timeout)},
+		asking:  s.newcomer.keepAsking(s.vip, 10*time.Millisecond),
 	}
 }
 
@@ -125,6 +125,9 @@ func (w *watch) end() (map[string]lab.Outcome, error) {
 func (s *segment) trial(ctx context.Context, f fault, settled bool) (m measurement, err error) {
 	owner, err := s.owner(ctx)
 	if err != nil {
+		return m, err
+	}
+	if m.misled, err = s.correctCaches(ctx, owner); err != nil {
 		return m, err
 	}
 	s.newcomer.take() // old news
@@ -179,7 +182,7 @@ func (s *segment) outlast(ctx context.Context, w *watch, struck time.Time, settl
 		return err
 	}
 	err := until(ctx, longest, "the address answers again", func() error {
-		recently := time.Now().Add(-300 * time.Millisecond)
+		recently := time.Now().Add(-w.timeout - 300*time.Millisecond)
 		for client, p := range w.probes {
 			seen := p.SoFar()
 			if !answeredSince(seen, recently) {
@@ -217,8 +220,11 @@ func sightings(outcomes map[string]lab.Outcome, struck, mended time.Time, settle
 			outage: longestGap(o, struck, mended), failed: failed(o, time.Time{}, mended),
 			back: longestGap(o, mended, end), failedBack: failed(o, mended, end),
 		}
-		if at, ok := inARow(o, twenty, struck); settled && ok && client != uncached {
-			seen.settled = at.Sub(struck)
+		if settled && client != uncached {
+			seen.settled = mended.Sub(struck) // at least, if there was no such row
+			if at, ok := inARow(o, twenty, struck); ok && at.Before(mended) {
+				seen.settled = at.Sub(struck)
+			}
 		}
 		all = append(all, seen)
 	}
