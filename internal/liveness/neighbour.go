@@ -97,7 +97,7 @@ func newPeer(name string, now time.Duration) *peer {
 }
 
 // latenessSpan is how long the worst lateness is told at least.
-const latenessSpan = 5 * time.Second
+const latenessSpan = time.Minute
 
 func (p *peer) noteLate(now, late time.Duration) {
 	switch span := now / latenessSpan; span {

@@ -12,9 +12,9 @@ const (
 	// missingMax bounds the neighbours that a Speaker object lists as missing: when
 	// hundreds are, a few tell the story, and every speaker reads every object.
 	missingMax = 32
-	// calmAfter is how long heartbeats must have come in better time before the object
-	// tells so: a steady cluster writes nothing.
-	calmAfter = time.Minute
+	// latenessPace is how often the object tells another lateness at most: on a busy
+	// machine it is another one all the time, and every speaker reads every object.
+	latenessPace = time.Minute
 	// spreadPerNode paces the writes of a cluster that all follow from one death.
 	spreadPerNode = 10 * time.Millisecond
 )
@@ -31,12 +31,12 @@ type listener struct {
 	turn  uint32 // of this node, for the pace of writes
 
 	told  lb.Hearing
-	late  time.Time // when lateness was last as bad as told
+	late  time.Time // when lateness was told
 	shown bool
 	due   time.Time // when a change may be told; zero for none
 }
 
-// hear takes a look, and tells when to take another at the latest; zero for never.
+// hear takes a look, and tells when to take another at the latest.
 func (l *listener) hear(now time.Time, view []liveness.Neighbour, standing liveness.Standing) (lb.Hearing, time.Time) {
 	h := lb.Hearing{Boot: l.boot, Quorate: !standing.Resigned, Keys: l.keys()}
 	h.Fence.Kernel, h.Fence.Detail = l.fence()
@@ -65,12 +65,12 @@ func (l *listener) hear(now time.Time, view []liveness.Neighbour, standing liven
 	if h.Late == 0 {
 		h.LateNode = ""
 	}
-	if h.Late >= l.told.Late {
-		l.late = now
-	} else if now.Sub(l.late) < calmAfter {
-		h.Late, h.LateNode = l.told.Late, l.told.LateNode
+	if !l.shown || now.Sub(l.late) >= latenessPace {
+		l.late, l.told.Late, l.told.LateNode = now, h.Late, h.LateNode
 	}
-	return l.pace(now, h, len(view))
+	h.Late, h.LateNode = l.told.Late, l.told.LateNode
+	h, next := l.pace(now, h, len(view))
+	return h, earlier(next, l.late.Add(latenessPace))
 }
 
 // step is the greatest of latenessSteps that d reaches.
@@ -84,10 +84,11 @@ func step(d time.Duration) time.Duration {
 	return out
 }
 
-// pace tells what may be told now: at once what concerns this node's own standing, and
-// what it finds of others in turn with the others, who find the same.
+// pace tells what may be told now, and when the rest, zero for no rest: at once what
+// concerns this node's own standing, and whom it misses in turn with the others, who miss
+// the same.
 func (l *listener) pace(now time.Time, h lb.Hearing, neighbours int) (lb.Hearing, time.Time) {
-	same := h.LateNode == l.told.LateNode && h.Late == l.told.Late && h.Counted == l.told.Counted && slices.Equal(h.Missing, l.told.Missing)
+	same := h.Counted == l.told.Counted && slices.Equal(h.Missing, l.told.Missing)
 	switch {
 	case same:
 		l.due = time.Time{}
@@ -95,7 +96,7 @@ func (l *listener) pace(now time.Time, h lb.Hearing, neighbours int) (lb.Hearing
 		l.due = now.Add(time.Duration(int(l.turn)%(neighbours+1)) * spreadPerNode)
 	}
 	if !same && l.shown && now.Before(l.due) {
-		h.Missing, h.Counted, h.Late, h.LateNode = l.told.Missing, l.told.Counted, l.told.Late, l.told.LateNode
+		h.Missing, h.Counted = l.told.Missing, l.told.Counted
 		return h, l.due
 	}
 	l.told, l.shown, l.due = h, true, time.Time{}

@@ -45,6 +45,7 @@ type loop struct {
 	// resumed is set once the first look took over what this node announced before
 	// it was restarted.
 	resumed bool
+	arrival arrival
 	// waiting is since when this node has its quorum again and waits for news; zero for
 	// not.
 	waiting time.Time
@@ -144,7 +145,13 @@ func (l *loop) step(ctx context.Context, now time.Time) (answering int, next tim
 	}
 	// Until the others can see this speaker they do not count it; it would claim what
 	// they claim.
-	if l.sight.correct(&w, self) {
+	known := l.sight.correct(&w, self)
+	if known && !l.resumed && !l.sight.deaf {
+		if again := l.arrival.listen(now, standing.Quorate && l.neighbours.Informed()); !again.IsZero() {
+			return 0, earlier(next, again)
+		}
+	}
+	if known {
 		var again time.Time
 		answering, again = l.act(ctx, now, &w, standing)
 		next = earlier(next, again)
