@@ -115,6 +115,16 @@ func TestMinorityGivesUpAndMajorityGoesOn(t *testing.T) {
 						t.Fatalf("quorum on the wrong side:\n%s", w)
 					}
 				}
+				w.onEvent = func(n *host, e event) {
+					if e.Node != "" || !e.Quorum || e.Slept > 0 {
+						return
+					}
+					for _, p := range n.machine.peers {
+						if p.counted && !p.state.counts() {
+							t.Errorf("%s has its quorum again, and %s is %s: it would take what that one has", n.name, p.name, p.state)
+						}
+					}
+				}
 				w.heal()
 				back = append(back, w.until(250*ms, "all alive again", w.allAlive))
 			}

@@ -65,12 +65,16 @@ func (m *machine) countQuorum(now time.Duration) {
 	m.events = append(m.events, event{Quorum: has, Why: why})
 }
 
-// pardon takes back the verdicts of before the quorum was lost. They were made by a node
-// that was about to be cut off itself: who was heard a moment longer than the last of
-// them may live as well. Who is silent from now on is found dead anew.
+// pardon takes back the verdicts of before the quorum was regained. The deaths were found
+// by a node that was about to be cut off itself: who was heard a moment longer than the
+// last of them may live as well. Who said that it has no quorum was cut off with this node,
+// and is about to regain its own. Who is silent from now on is found dead anew.
 func (m *machine) pardon(now time.Duration) {
 	for _, p := range m.peers {
-		if p.state == Dead && p.counted {
+		switch {
+		case p.state == Minority:
+			m.judge(now, p)
+		case p.state == Dead && p.counted:
 			p.life, p.witness, p.row = now, nil, 0
 			m.enter(now, p, Suspected, "not heard since this node was cut off itself")
 			m.at(now, now+m.timing.Suspect)
