@@ -45,6 +45,10 @@ func TestCrashAndRecover(t *testing.T) {
 	must(t, err)
 	probing := lab.Probe{From: l.Client(), Addr: addr(n1.IP4(), port), HTTP: true}.Start()
 	must(t, n1.Crash(t.Context()))
+	// Was the port of n1 the one with the lowest address?
+	if mac, err := l.Host("fabric").Output(t.Context(), "cat", "/sys/class/net/lan/address"); mac != "02:fa:ac:1f:00:01\n" {
+		t.Errorf("the API server's machine has the address %q now, %v", mac, err)
+	}
 	if n1.Up() {
 		t.Error("the machine says it is up")
 	}

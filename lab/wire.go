@@ -26,6 +26,9 @@ func (l *Lab) buildSwitch() error {
 		for _, name := range []string{lanBridge, farBridge} {
 			attrs := netlink.NewLinkAttrs()
 			attrs.Name = name
+			// Without its own, a bridge has the lowest of its ports: another one when that
+			// machine crashes, and then nobody reaches the API server for half a minute.
+			attrs.HardwareAddr = macOf(apiIP4)
 			if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snooping}); err != nil {
 				return fmt.Errorf("add bridge %s: %w", name, err)
 			}
@@ -76,16 +79,16 @@ func layCable(c cable, pid int) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = c.port
 	attrs.MasterIndex = bridge.Attrs().Index
-	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: c.iface, PeerNamespace: netlink.NsPid(pid), PeerHardwareAddr: hardwareAddr(c)}
+	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: c.iface, PeerNamespace: netlink.NsPid(pid), PeerHardwareAddr: macOf(c.addrs[0].Addr())}
 	if err := netlink.LinkAdd(veth); err != nil {
 		return err
 	}
 	return netlink.LinkSetUp(veth)
 }
 
-// hardwareAddr is the same after every boot, as with a real network card.
-func hardwareAddr(c cable) net.HardwareAddr {
-	ip := c.addrs[0].Addr().As4()
+// macOf is the same after every boot, as with a real network card.
+func macOf(address netip.Addr) net.HardwareAddr {
+	ip := address.As4()
 	return net.HardwareAddr{0x02, 0xfa, ip[0], ip[1], ip[2], ip[3]}
 }
 
