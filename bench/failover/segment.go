@@ -181,7 +181,7 @@ func (s *segment) steady(ctx context.Context) error {
 	defer far.Stop()
 	return until(ctx, 2*time.Minute, "the address answers for a second", func() error {
 		if n := min(trailing(near.SoFar()), trailing(far.SoFar())); n < row {
-			return fmt.Errorf("%d answers in a row; at last: %v, %v", n, near.SoFar().LastError, far.SoFar().LastError)
+			return fmt.Errorf("%d answers in a row; at last: %w, %w", n, near.SoFar().LastError, far.SoFar().LastError)
 		}
 		return nil
 	})

@@ -186,10 +186,10 @@ func (s *segment) outlast(ctx context.Context, w *watch, struck time.Time, settl
 		for client, p := range w.probes {
 			seen := p.SoFar()
 			if !answeredSince(seen, recently) {
-				return fmt.Errorf("%s: %w: %v", client, errNoAnswer, seen.LastError)
+				return fmt.Errorf("%s: %w: %w", client, errNoAnswer, seen.LastError)
 			}
 			if _, ok := inARow(seen, twenty, struck); settled && !ok {
-				return fmt.Errorf("%s: not twenty answers in a row: %v", client, seen.LastError)
+				return fmt.Errorf("%s: not twenty answers in a row: %w", client, seen.LastError)
 			}
 		}
 		seen, err := w.asking.soFar()

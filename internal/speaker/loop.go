@@ -45,10 +45,9 @@ type loop struct {
 	// resumed is set once the first look took over what this node announced before
 	// it was restarted.
 	resumed bool
-	arrival arrival
-	// waiting is since when this node has its quorum again and waits for news; zero for
-	// not.
-	waiting time.Time
+	// absence holds decisions back while this node does not know what others took over.
+	absence   absence
+	answering int // for how many addresses, since the last decision
 }
 
 // guard tells the fence which interfaces it stands on.
@@ -146,17 +145,15 @@ func (l *loop) step(ctx context.Context, now time.Time) (answering int, next tim
 	// Until the others can see this speaker they do not count it; it would claim what
 	// they claim.
 	known := l.sight.correct(&w, self)
-	if known && !l.resumed && !l.sight.deaf {
-		if again := l.arrival.listen(now, standing.Quorate && l.neighbours.Informed()); !again.IsZero() {
-			return 0, earlier(next, again)
-		}
-	}
 	if known {
+		if again := l.absence.listen(now, l.informed(standing)); !again.IsZero() {
+			return l.answering, earlier(next, again)
+		}
 		var again time.Time
-		answering, again = l.act(ctx, now, &w, standing)
+		l.answering, again = l.act(ctx, now, &w, standing)
 		next = earlier(next, again)
 	}
-	return answering, earlier(next, l.tell(now, l.self(hearing)))
+	return l.answering, earlier(next, l.tell(now, l.self(hearing)))
 }
 
 // act announces what follows from the world.
@@ -182,35 +179,30 @@ func (l *loop) act(ctx context.Context, now time.Time, w *lb.World, standing liv
 	next = earlier(next, l.mending.consider(now, w, owners, l.records))
 	l.announcer.Apply(announce.Want{Announcements: want, Peers: peers})
 	l.resumed = true
-	return len(want), earlier(next, l.reopen(now, standing))
-}
-
-// reopen opens the gate after what others took over was looked at. A neighbour whose
-// news do not come is not waited for longer than it would take to count it out.
-func (l *loop) reopen(now time.Time, standing liveness.Standing) (next time.Time) {
 	l.guard()
-	if l.gate.mayBeHeard(standing) || l.sight.deaf || standing.Quorate && l.neighbours.Informed() {
-		l.waiting = time.Time{}
+	if standing.Quorate || l.sight.deaf {
 		l.gate.trust(standing, l.sight.deaf)
-		return next
+	} else {
+		next = earlier(next, now.Add(quorumEvery))
 	}
-	if !standing.Quorate {
-		l.waiting = time.Time{}
-		return now.Add(informedLimit)
-	}
-	if l.waiting.IsZero() {
-		l.waiting = now
-	}
-	if now.Sub(l.waiting) >= informedLimit {
-		l.gate.trust(standing, false)
-		return next
-	}
-	return l.waiting.Add(informedLimit)
+	return len(want), next
 }
 
-// informedLimit bounds how long a node that has its quorum again waits for its
-// neighbours' news.
-const informedLimit = 200 * time.Millisecond
+// quorumEvery is how often a node without its quorum looks whether it has it again: that
+// it just woke up late and has it still is told by no event.
+const quorumEvery = 200 * time.Millisecond
+
+// informed tells whether this node may decide upon what it knows. Without its quorum it
+// may: it gives up what it has.
+func (l *loop) informed(standing liveness.Standing) bool {
+	switch {
+	case l.gate.mayBeHeard(standing), l.sight.deaf:
+		return true
+	case !standing.Quorate:
+		return l.resumed
+	}
+	return l.neighbours.Informed()
+}
 
 // guard keeps the fence on the interfaces that this node announces on.
 func (l *loop) guard() {
