@@ -135,6 +135,20 @@ func (a *Announcer) Apply(want Want) {
 	poke(a.poked)
 }
 
+// Repeat announces addresses once more from the beginning, where they are announced
+// already: their clients may have heard another node since. It does not block.
+func (a *Announcer) Repeat(addresses []netip.Addr) {
+	if len(addresses) == 0 {
+		return
+	}
+	a.mu.Lock()
+	for _, address := range addresses {
+		a.table.Repeat(time.Now(), address)
+	}
+	a.mu.Unlock()
+	poke(a.poked)
+}
+
 // Claims tells how far every wanted address has come, sorted by address.
 func (a *Announcer) Claims() []lb.Claim {
 	a.mu.Lock()

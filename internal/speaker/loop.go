@@ -47,6 +47,7 @@ type loop struct {
 	resumed bool
 	// absence holds decisions back while this node does not know what others took over.
 	absence   absence
+	contests  contests
 	answering int // for how many addresses, since the last decision
 }
 
@@ -178,6 +179,7 @@ func (l *loop) act(ctx context.Context, now time.Time, w *lb.World, standing liv
 	}
 	next = earlier(next, l.mending.consider(now, w, owners, l.records))
 	l.announcer.Apply(announce.Want{Announcements: want, Peers: peers})
+	l.announcer.Repeat(l.contests.over(l.node, owners, e))
 	l.resumed = true
 	l.guard()
 	if standing.Quorate || l.sight.deaf {

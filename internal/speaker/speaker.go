@@ -95,6 +95,7 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 		fence:      barrier,
 		writer:     newStatusWriter(kube.SpeakerWriter{Client: mgr.GetClient(), Version: version.Version}, o.Log),
 		tenure:     newTenure(o.Node),
+		contests:   contests{},
 		records:    records{},
 		patience:   newPatience(o.Node),
 		mending:    &mending{node: o.Node, every: o.MendEvery},

@@ -157,6 +157,20 @@ func (t *Table) announce(now time.Time, c *claim) {
 	}
 }
 
+// Repeat announces an address from the beginning, if it is announced already. What a
+// peer announced before is over.
+func (t *Table) Repeat(now time.Time, a netip.Addr) {
+	c := t.claims[a]
+	if c == nil || c.state != lb.Announced {
+		return
+	}
+	c.takenOver = time.Time{}
+	for i := range c.posts {
+		t.startBurst(now, &c.posts[i])
+	}
+	t.queue.set(c)
+}
+
 func (t *Table) startBurst(now time.Time, p *post) {
 	p.start = t.segments[p.index].take(now)
 	p.step = 0

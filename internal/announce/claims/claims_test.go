@@ -570,6 +570,24 @@ func TestPeerThatTakesOverIsNoticedAndNotShoutedDown(t *testing.T) {
 	})
 }
 
+func TestWhoIsLeftOfTwoOwnersAnnouncesAgain(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, vip netip.Addr) {
+		s := begin(t, eth0)
+		s.Repeat(s.now, vip) // which nobody wants
+		s.want(lb.Announcement{Address: vip})
+		s.pass(11 * time.Second)
+		s.heard()
+		claimBy(s, vip, peer)
+		at := s.now.Sub(epoch)
+		s.Repeat(s.now, vip)
+		s.pass(600 * ms)
+		s.expectSaid("the burst, although a peer was heard", on(eth0, vip, Announce, from(at, 0, 20*ms, 100*ms, 500*ms)...))
+		if !s.TakenOver(vip).IsZero() {
+			t.Error("still taken over")
+		}
+	})
+}
+
 func TestNewOwnerGoesOnWhenTheOldOneSpeaksLast(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, vip netip.Addr) {
 		s := begin(t, eth0)
