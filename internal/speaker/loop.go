@@ -165,7 +165,11 @@ func (l *loop) act(ctx context.Context, now time.Time, w *lb.World, standing liv
 		}
 	}
 	owners := plan.Owners(*w)
-	next = l.patience.watch(now, w, owners)
+	if standing.Quorate || l.sight.deaf {
+		next = l.patience.watch(now, w, owners)
+	} else {
+		l.patience.blind()
+	}
 	e := l.evidence(w)
 	peers := macs(w, l.node)
 	relays, closing := l.passages.relays(now, l.node, owners, e, w, l.announcer.Interfaces())

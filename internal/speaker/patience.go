@@ -48,6 +48,10 @@ func (p *patience) unaware(now time.Time, node string) []netip.Addr {
 	return out
 }
 
+// blind forgets who was waited for: a node that does not hear the others cannot tell
+// what they claim.
+func (p *patience) blind() { clear(p.waiting) }
+
 // watch notes who should claim what and does not. next is when to look again at the
 // latest, zero for never.
 func (p *patience) watch(now time.Time, w *lb.World, owners []plan.Ownership) (next time.Time) {

@@ -58,3 +58,20 @@ func TestWhoClaimsIsNotPassedOverHoweverLongItProbes(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoWasBlindWaitsAnew(t *testing.T) {
+	vip := netip.MustParseAddr("192.0.2.1")
+	p := newPatience("a")
+	w := lb.World{Speakers: []lb.Speaker{{Node: "a"}, {Node: "b"}}}
+	owners := []plan.Ownership{{Address: vip, Node: "b"}}
+	start := time.Unix(1000, 0)
+	p.watch(start, &w, owners)
+	p.blind()
+	back := start.Add(patienceLimit)
+	if next := p.watch(back, &w, owners); !next.Equal(back.Add(patienceLimit)) {
+		t.Errorf("looks again at %s", next)
+	}
+	if got := p.unaware(back, "b"); len(got) > 0 {
+		t.Errorf("passed over for %v, of which it could not hear", got)
+	}
+}
