@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -187,14 +186,14 @@ func (b *bench) fairlead(ctx context.Context) (time.Duration, usage, error) {
 		return 0, usage{}, err
 	}
 	took := time.Since(start)
-	used, err := b.used(ctx)
+	used, err := b.lab.Host("fabric").Usage(ctx, "controller")
 	if err != nil {
 		return 0, usage{}, err
 	}
 	if err := b.stop(ctx); err != nil {
 		return 0, usage{}, err
 	}
-	return took, used, b.clear(ctx)
+	return took, usage{cpu: used.CPU, rss: float64(used.Peak)}, b.clear(ctx)
 }
 
 func (b *bench) start(ctx context.Context) error {
@@ -204,37 +203,4 @@ func (b *bench) start(ctx context.Context) error {
 
 func (b *bench) stop(ctx context.Context) error {
 	return b.lab.Host("fabric").Stop(ctx, "controller", syscall.SIGTERM)
-}
-
-// used reads what the controller used so far (proc(5)).
-func (b *bench) used(ctx context.Context) (usage, error) {
-	pid, err := b.lab.Host("fabric").PID(ctx, "controller")
-	if err != nil {
-		return usage{}, err
-	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return usage{}, err
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(rest) // from field 3 on
-	var ticks int
-	for _, field := range fields[11:13] { // utime, stime
-		n, err := strconv.Atoi(field)
-		if err != nil {
-			return usage{}, fmt.Errorf("read /proc/%d/stat: %w", pid, err)
-		}
-		ticks += n
-	}
-	const hertz = 100 // USER_HZ, the same on every Linux
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return usage{}, err
-	}
-	_, hwm, _ := strings.Cut(string(status), "VmHWM:")
-	kib, err := strconv.Atoi(strings.Fields(hwm)[0])
-	if err != nil {
-		return usage{}, fmt.Errorf("read VmHWM of /proc/%d/status: %w", pid, err)
-	}
-	return usage{cpu: time.Duration(ticks) * time.Second / hertz, rss: float64(kib) * 1024}, nil
 }

@@ -2,10 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -123,15 +119,11 @@ func usageBetween(before, after reading, nodes int) usage {
 func (s *segment) read(ctx context.Context, owner *lab.Host) (reading, error) {
 	r := reading{at: time.Now()}
 	for _, node := range s.Nodes() {
-		pid, err := node.PID(ctx, speakerProcess)
+		used, err := node.Usage(ctx, speakerProcess)
 		if err != nil {
 			return r, err
 		}
-		cpu, rss, err := processUsage(pid)
-		if err != nil {
-			return r, err
-		}
-		r.cpu, r.rss = r.cpu+cpu, r.rss+rss
+		r.cpu, r.rss = r.cpu+used.CPU, r.rss+float64(used.Resident)
 	}
 	err := owner.Do(func() error {
 		link, err := netlink.LinkByName("eth0")
@@ -142,29 +134,4 @@ func (s *segment) read(ctx context.Context, owner *lab.Host) (reading, error) {
 		return nil
 	})
 	return r, err
-}
-
-// processUsage is the processor time of a process so far, and its resident memory now
-// in bytes (proc(5)).
-func processUsage(pid int) (cpu time.Duration, rss float64, err error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, 0, err
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(rest) // from field 3 on
-	var ticks int
-	for _, field := range fields[11:13] { // utime, stime
-		n, err := strconv.Atoi(field)
-		if err != nil {
-			return 0, 0, fmt.Errorf("read /proc/%d/stat: %w", pid, err)
-		}
-		ticks += n
-	}
-	pages, err := strconv.Atoi(fields[21])
-	if err != nil {
-		return 0, 0, fmt.Errorf("read /proc/%d/stat: %w", pid, err)
-	}
-	const hertz = 100 // USER_HZ, the same on every Linux
-	return time.Duration(ticks) * time.Second / hertz, float64(pages * os.Getpagesize()), nil
 }

@@ -297,8 +297,9 @@ func (m *Mesh) Run(ctx context.Context) error {
 		return conn.Close() // ends the read
 	})
 	g.Go(func() error { return m.listen(conn) })
-	g.Go(func() error { m.beat(ctx); return nil })
-	g.Go(func() error { m.post(ctx); return nil })
+	// Two loops: heartbeats must not be late because there is much to tell.
+	g.Go(func() error { m.whenDue(ctx, m.poked, m.beat); return nil })
+	g.Go(func() error { m.whenDue(ctx, m.posted, m.post); return nil })
 	g.Go(func() error { m.attend(ctx); return nil })
 	err = g.Wait()
 	m.mu.Lock()
@@ -310,27 +311,32 @@ func (m *Mesh) Run(ctx context.Context) error {
 	return err
 }
 
-// beat runs the machine when it is due.
-func (m *Mesh) beat(ctx context.Context) {
+// beat lets the machine step, and tells when it is to do so again. The caller holds mu.
+func (m *Mesh) beat() (next time.Duration) {
+	m.sends = m.machine.Step(m.now(), m.sends[:0])
+	m.deliver()
+	if m.departs != nil && !m.gone && m.machine.Farewell(m.now()) {
+		close(m.departs)
+		m.gone = true
+	}
+	m.metrics.multicast.Set(float64(m.machine.spares(m.now())))
+	m.asleep = m.machine.Next()
+	return m.asleep
+}
+
+// whenDue steps, holding mu, when that is due or a poke says so, until ctx is done.
+func (m *Mesh) whenDue(ctx context.Context, poked <-chan struct{}, step func() (next time.Duration)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-m.poked:
+		case <-poked:
 		case <-timer.C:
 		}
 		m.mu.Lock()
-		m.sends = m.machine.Step(m.now(), m.sends[:0])
-		m.deliver()
-		if m.departs != nil && !m.gone && m.machine.Farewell(m.now()) {
-			close(m.departs)
-			m.gone = true
-		}
-		m.metrics.multicast.Set(float64(m.machine.spares(m.now())))
-		m.asleep = m.machine.Next()
-		timer.Reset(m.asleep - m.now())
+		timer.Reset(step() - m.now())
 		m.mu.Unlock()
 	}
 }

@@ -1,7 +1,6 @@
 package liveness
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -32,27 +31,14 @@ func (m *Mesh) News(node string) (news []byte, ok bool) {
 	return m.exchange.News(idOf(node))
 }
 
-// post runs the exchange when it is due. It does not share the loop of the heartbeats:
-// those must not be late because there is much to tell.
-func (m *Mesh) post(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-m.posted:
-		case <-timer.C:
-		}
-		m.mu.Lock()
-		m.newsSends = m.exchange.Step(m.now(), m.newsSends[:0])
-		for i := range m.newsSends {
-			m.sendNews(&m.newsSends[i])
-		}
-		m.postAt = m.exchange.Next()
-		timer.Reset(m.postAt - m.now())
-		m.mu.Unlock()
+// post lets the exchange step, and tells when it is to do so again. The caller holds mu.
+func (m *Mesh) post() (next time.Duration) {
+	m.newsSends = m.exchange.Step(m.now(), m.newsSends[:0])
+	for i := range m.newsSends {
+		m.sendNews(&m.newsSends[i])
 	}
+	m.postAt = m.exchange.Next()
+	return m.postAt
 }
 
 // sendNews sends a packet about news: to the group, or to one of a peer's addresses,

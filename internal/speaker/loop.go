@@ -2,7 +2,6 @@ package speaker
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -38,10 +37,9 @@ type loop struct {
 
 	leaving bool
 	// published is when the neighbours were told last.
-	published  time.Time
-	relayError string // the last one that was logged
-	fenceError string
-	newsError  string
+	published time.Time
+	// What was complained of last, each of its own.
+	unrelayed, unfenced, untold complaint
 	// resumed is set once the first look took over what this node announced before
 	// it was restarted.
 	resumed bool
@@ -145,8 +143,7 @@ func (l *loop) step(ctx context.Context, now time.Time) (answering int, next tim
 	}
 	// Until the others can see this speaker they do not count it; it would claim what
 	// they claim.
-	known := l.sight.correct(&w, self)
-	if known {
+	if l.sight.correct(&w, self) {
 		if again := l.absence.listen(now, l.informed(standing)); !again.IsZero() {
 			return l.answering, earlier(next, again)
 		}
@@ -165,7 +162,8 @@ func (l *loop) act(ctx context.Context, now time.Time, w *lb.World, standing liv
 		}
 	}
 	owners := plan.Owners(*w)
-	if standing.Quorate || l.sight.deaf {
+	counts := standing.Quorate || l.sight.deaf // may have addresses
+	if counts {
 		next = l.patience.watch(now, w, owners)
 	} else {
 		l.patience.blind()
@@ -186,7 +184,7 @@ func (l *loop) act(ctx context.Context, now time.Time, w *lb.World, standing liv
 	l.announcer.Repeat(l.contests.over(l.node, owners, e))
 	l.resumed = true
 	l.guard()
-	if standing.Quorate || l.sight.deaf {
+	if counts {
 		l.gate.trust(standing, l.sight.deaf)
 	} else {
 		next = earlier(next, now.Add(quorumEvery))
@@ -216,10 +214,8 @@ func (l *loop) guard() {
 	for _, i := range l.announcer.Interfaces() {
 		names = append(names, i.Name)
 	}
-	err := l.fence.Guard(names)
-	if text := fmt.Sprint(err); err != nil && text != l.fenceError {
+	if err := l.fence.Guard(names); l.unfenced.fresh(err) {
 		l.log.Warn("a frozen speaker is not silenced by the kernel", "err", err)
-		l.fenceError = text
 	}
 }
 
@@ -265,10 +261,8 @@ func macs(w *lb.World, node string) []net.HardwareAddr {
 // kernel that cannot do it costs the connections that are open when an address
 // moves, and nothing else.
 func (l *loop) relay(ctx context.Context, want relay.Want) {
-	err := l.relays.Set(ctx, want)
-	if text := fmt.Sprint(err); err != nil && text != l.relayError {
+	if err := l.relays.Set(ctx, want); l.unrelayed.fresh(err) {
 		l.log.Warn("open connections are not relayed when an address moves", "err", err)
-		l.relayError = text
 	}
 }
 
@@ -306,10 +300,8 @@ func (l *loop) tell(now time.Time, self lb.Speaker) (next time.Time) {
 		return l.published.Add(newsPace)
 	}
 	l.published = now
-	err := l.neighbours.Publish(news)
-	if text := fmt.Sprint(err); err != nil && text != l.newsError {
+	if err := l.neighbours.Publish(news); l.untold.fresh(err) {
 		l.log.Warn("neighbours are told through Kubernetes only", "err", err)
-		l.newsError = text
 	}
 	return next
 }

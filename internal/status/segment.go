@@ -170,13 +170,7 @@ func stateOf(s *lb.Speaker, n lb.Node, known bool, r reports) NodeState {
 
 // Write prints a segment as "json", "yaml", "wide" or, for "", as a table.
 func (s Segment) Write(w io.Writer, format string) error {
-	switch format {
-	case "json", "yaml":
-		return writeData(w, s, format)
-	case "", "wide":
-		return s.table(w, format == "wide")
-	}
-	return fmt.Errorf("--output %q is unknown: write json, yaml or wide", format)
+	return write(w, format, s, s.table)
 }
 
 func (s Segment) table(w io.Writer, wide bool) error {

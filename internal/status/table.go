@@ -15,11 +15,16 @@ import (
 
 // Write prints a snapshot as "json", "yaml", "wide" or, for "", as a table.
 func (s Snapshot) Write(w io.Writer, format string) error {
+	return write(w, format, s, s.table)
+}
+
+// write prints a value in a format: for programs, or by its table.
+func write(w io.Writer, format string, v any, table func(w io.Writer, wide bool) error) error {
 	switch format {
 	case "json", "yaml":
-		return writeData(w, s, format)
+		return writeData(w, v, format)
 	case "", "wide":
-		return s.table(w, format == "wide")
+		return table(w, format == "wide")
 	}
 	return fmt.Errorf("--output %q is unknown: write json, yaml or wide", format)
 }

@@ -105,15 +105,7 @@ func TestAMoveBreaksNoOpenConnection(t *testing.T) {
 			open := make([]net.Conn, 0, 20)
 			for i := range cap(open) {
 				from := []*lab.Host{c.Client(), c.Remote()}[i%2]
-				conn, err := from.Dial(t.Context(), "tcp", netip.AddrPortFrom(vip, 80).String())
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer conn.Close()
-				if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\n"); err != nil {
-					t.Fatal(err)
-				}
-				open = append(open, conn)
+				open = append(open, begin(t, from, vip))
 			}
 			c.kubectl("label", "node", owner.Name(), label+"=")
 			c.eventually(5*time.Second, "another node announces", func() error {
@@ -130,6 +122,20 @@ func TestAMoveBreaksNoOpenConnection(t *testing.T) {
 			}
 		}
 	}
+}
+
+// begin opens a connection and asks the first half of a question; finish asks the rest.
+func begin(t *testing.T, from *lab.Host, vip netip.Addr) net.Conn {
+	t.Helper()
+	conn, err := from.Dial(t.Context(), "tcp", netip.AddrPortFrom(vip, 80).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	return conn
 }
 
 // finish sends the rest of a request and reads the answer.

@@ -3,9 +3,7 @@
 package e2e
 
 import (
-	"io"
 	"net"
-	"net/netip"
 	"syscall"
 	"testing"
 	"time"
@@ -22,15 +20,7 @@ func TestAPlannedStopBreaksNoOpenConnection(t *testing.T) {
 	var open []net.Conn
 	for _, vip := range s.of(homes, owner.Name()) {
 		for _, from := range []*lab.Host{s.Client(), s.Remote()} {
-			conn, err := from.Dial(t.Context(), "tcp", netip.AddrPortFrom(vip, 80).String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\n"); err != nil {
-				t.Fatal(err)
-			}
-			open = append(open, conn)
+			open = append(open, begin(t, from, vip))
 		}
 	}
 	s.stop(owner, "speaker", syscall.SIGTERM)
