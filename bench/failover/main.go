@@ -135,7 +135,11 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if o.program == "" {
+	if o.program != "" { // it runs in another directory
+		if o.program, err = filepath.Abs(o.program); err != nil {
+			return err
+		}
+	} else {
 		o.program = filepath.Join(dir, "fairlead")
 		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", o.program, "fairlead.dev/fairlead/cmd/fairlead")
 		if out, err := build.CombinedOutput(); err != nil {

@@ -59,46 +59,49 @@ const (
 )
 
 // newSegment brings a side up on n nodes.
-func newSegment(ctx context.Context, side balancer, n int, grace time.Duration) (s *segment, err error) {
+func newSegment(ctx context.Context, side balancer, n int, grace time.Duration) (*segment, error) {
 	l, err := lab.Up(ctx, lab.Options{Nodes: n, NodeMonitorGrace: grace, Progress: os.Stderr})
 	if err != nil {
 		return nil, err
 	}
-	s = &segment{Lab: l, side: side, nodes: make(map[ether.MAC]*lab.Host), pods: make(map[string]string)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.end(ctx))
-		}
-	}()
-	if s.api, err = client.New(l.RESTConfig(), client.Options{Scheme: kube.NewScheme()}); err != nil {
-		return nil, err
+	s := &segment{Lab: l, side: side, nodes: make(map[ether.MAC]*lab.Host), pods: make(map[string]string)}
+	if err := s.begin(ctx); err != nil {
+		return nil, errors.Join(err, s.end(ctx))
 	}
-	if s.newcomer, err = newNewcomer(l.Client()); err != nil {
-		return nil, err
+	return s, nil
+}
+
+// begin installs the side and the Service, and waits until all is there.
+func (s *segment) begin(ctx context.Context) (err error) {
+	if s.api, err = client.New(s.RESTConfig(), client.Options{Scheme: kube.NewScheme()}); err != nil {
+		return err
 	}
-	for _, node := range l.Nodes() {
+	if s.newcomer, err = newNewcomer(s.Client()); err != nil {
+		return err
+	}
+	for _, node := range s.Nodes() {
 		out, err := node.Output(ctx, "cat", "/sys/class/net/eth0/address")
 		if err != nil {
-			return nil, err
+			return err
 		}
 		mac, err := parseMAC(strings.TrimSpace(out))
 		if err != nil {
-			return nil, fmt.Errorf("MAC of %s: %w", node.Name(), err)
+			return fmt.Errorf("MAC of %s: %w", node.Name(), err)
 		}
 		s.nodes[mac] = node
 	}
-	if err := side.install(ctx, s); err != nil {
-		return nil, fmt.Errorf("install %s: %w", side.name(), err)
+	if err := s.side.install(ctx, s); err != nil {
+		return fmt.Errorf("install %s: %w", s.side.name(), err)
 	}
-	for _, node := range l.Nodes() {
-		if err := side.start(ctx, s, node); err != nil {
-			return nil, err
+	for _, node := range s.Nodes() {
+		if err := s.side.start(ctx, s, node); err != nil {
+			return err
 		}
 	}
 	if err := s.serve(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	return s, s.whole(ctx)
+	return s.whole(ctx)
 }
 
 // end takes the lab down.

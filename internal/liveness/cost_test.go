@@ -77,7 +77,7 @@ func beCostNode(how string) error {
 	defer done.Wait()
 	defer cancel()
 	done.Go(func() {
-		if err := m.Run(ctx); err != nil {
+		if err := m.Run(ctx, nil); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

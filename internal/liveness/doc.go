@@ -24,20 +24,21 @@
 //
 // In a segment of five or more, each node also sends its heartbeat to a group, for all at
 // once: 224.0.0.254, or ff02::114 for who has IPv6 only. A peer that gets those, and says
-// so, gets only one of ten alone. So 20 nodes send 60 packets a second each instead of
+// so, gets only one of twenty alone. So 20 nodes send 39 packets a second each instead of
 // 380. A group is not to be relied on: a switch that snoops may let it through for minutes
 // and then stop, for some and in one direction. So
 //
 //   - a heartbeat to the group is a sign of life only of a process that proved itself by
 //     an echo, and says nothing of what it hears but a list of who it does not hear. Whoever
-//     is on it is not heard; who is not on it was heard within 110 ms. After a second
+//     is on it is not heard; who is not on it was heard within 110 ms. After 1.5 s
 //     without a word to it alone a node does not believe that it is heard.
 //   - questions, answers and goodbyes, and whatever goes to a peer in doubt, go to that
 //     peer alone. Who misses the group asks after 110 ms as everybody does, is answered,
-//     and gets heartbeats of its own from then on, until the group works for 3 s.
+//     and gets heartbeats of its own from then on, until the group works for 3 s or 4.
 //
-// What comes from the group is read every 10 ms, all at once: waking up for each would be
-// most of the cost. What comes for this node alone is read as it comes.
+// What comes from the group is read every 28 ms or sooner, all at once, before anybody is
+// judged: waking up for each would be most of the cost. It counts from when the kernel
+// received it. What comes for this node alone is read as it comes.
 //
 // # Who is dead
 //

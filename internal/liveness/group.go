@@ -14,7 +14,7 @@ const (
 	groupMin = 4
 	// sparse is how many intervals pass from one heartbeat to a peer alone to the next,
 	// where it is reached through the group.
-	sparse = 10
+	sparse = 20
 	// trust is for how many intervals a peer must be heard through the group before it is
 	// told that it reaches us so. It is also how long it stays away from a group that
 	// failed, and so what a switch costs that lets the group through now and then.
@@ -22,7 +22,7 @@ const (
 	// overdue is after how many intervals without a word of what a peer hears of us it is
 	// asked for one, and outdated after how many the last one is worth nothing: eight
 	// questions were lost by then, or their answers.
-	overdue, outdated = 12, 20
+	overdue, outdated = 22, 30
 )
 
 // SetGroup tells whether heartbeats to the group leave this node. Who of the peers gets
@@ -76,14 +76,14 @@ func (m *machine) shout(now time.Duration) send {
 
 // overhear notes that the group lets the heartbeats of p through. What a late one says
 // is outdated, but not that it came.
-func (m *machine) overhear(now time.Duration, p *peer, h *heartbeat) {
+func (m *machine) overhear(at time.Duration, p *peer, h *heartbeat) {
 	if h.Boot != p.boot || h.Stamp <= p.groupStamp {
 		return
 	}
-	if now-max(p.overheard, m.calm) >= m.timing.Suspect {
-		p.overheardSince = now
+	if at-max(p.overheard, m.calm) >= m.timing.Suspect {
+		p.overheardSince = at
 	}
-	p.overheard, p.groupStamp = now, h.Stamp
+	p.overheard, p.groupStamp = at, h.Stamp
 }
 
 // reaches tells whether p's heartbeats to the group come, and have been coming.
@@ -96,8 +96,8 @@ func (m *machine) reaches(now time.Duration, p *peer) bool {
 // a list that has room left was heard within the time after which it would be. So does
 // the sender of one that woke up just now say; it did not listen, and its word is not
 // worth less than its echo then.
-func (m *machine) noteAbsence(now time.Duration, p *peer, h *heartbeat) {
-	switch atLeast := now - m.timing.Ask; {
+func (m *machine) noteAbsence(at time.Duration, p *peer, h *heartbeat) {
+	switch atLeast := at - m.timing.Ask; {
 	case slices.Contains(h.Asked, m.self):
 		p.reached = false
 		p.heardUs = min(p.heardUs, atLeast)

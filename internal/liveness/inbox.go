@@ -1,70 +1,110 @@
 package liveness
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 const (
-	// nap is how long packets to the group wait before they are read together. None is
-	// urgent: questions, answers and short news come to this node alone, and long news
-	// would wait longer for their turn. To wake up for each would cost most of what
-	// heartbeats cost.
-	nap = 10 * time.Millisecond
 	// batch is how many packets are read at once. The rest of them waits in the kernel.
 	batch = 32
+	// sweep is how many batches of the group are read before something else gets its
+	// turn: a heartbeat of each of 500 neighbours, and some news.
+	sweep = 32
 )
 
-// inbox reads from a socket that does not block.
+// inbox reads from a socket, without waiting. It must not be copied: it has pointers to
+// its own parts.
 type inbox struct {
-	buffers [batch][]byte
-	packets [][]byte // read last
+	buffers  [batch][]byte
+	vectors  [batch]unix.Iovec
+	controls [batch][32]byte // a timestamp, and what precedes it
+	headers  [batch]messageHeader
+
+	letters []letter // read last
 	err     error    // that ended it
 }
 
+// letter is a packet, and how long it had been here when it was read.
+type letter struct {
+	packet []byte
+	age    time.Duration
+}
+
 func newInbox() *inbox {
-	b := &inbox{packets: make([][]byte, 0, batch)}
+	b := &inbox{letters: make([]letter, 0, batch)}
 	for i := range b.buffers {
 		// One octet more than a packet has: what is longer is recognised by it.
 		b.buffers[i] = make([]byte, packetSize+1)
+		b.vectors[i].Base = &b.buffers[i][0]
+		b.vectors[i].SetLen(len(b.buffers[i]))
+		h := &b.headers[i].Msghdr
+		h.Iov, h.Control = &b.vectors[i], &b.controls[i][0]
+		h.SetIovlen(1)
 	}
 	return b
 }
 
-// drain reads what is there, and tells whether that was anything.
+// drain reads what is there, up to a batch, and tells whether that was anything.
 func (b *inbox) drain(fd int) bool {
-	b.packets = b.packets[:0]
-	for len(b.packets) < batch {
-		buffer := b.buffers[len(b.packets)]
-		n, err := receive(fd, buffer)
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err == unix.EAGAIN:
-			return len(b.packets) > 0
-		case err != nil:
-			b.err = err
-			return true
-		}
-		b.packets = append(b.packets, buffer[:n])
+	b.letters = b.letters[:0]
+	for i := range b.headers {
+		b.headers[i].SetControllen(len(b.controls[i]))
+	}
+	n, err := receive(fd, b.headers[:])
+	for err == unix.EINTR {
+		n, err = receive(fd, b.headers[:])
+	}
+	switch err {
+	case nil:
+	case unix.EAGAIN:
+		return false
+	default:
+		b.err = err
+		return true
+	}
+	now := time.Now()
+	for i := range n {
+		h := &b.headers[i]
+		b.letters = append(b.letters, letter{b.buffers[i][:h.size], ageOf(b.controls[i][:h.Controllen], now)})
 	}
 	return true
 }
 
+// full tells whether more may be there.
+func (b *inbox) full() bool { return len(b.letters) == batch }
+
+// ageOf takes the time at which a packet arrived, by the wall clock, from what the kernel
+// says of it; where it says nothing that is now.
+func ageOf(control []byte, now time.Time) time.Duration {
+	const space = unix.SizeofCmsghdr + int(unsafe.Sizeof(unix.Timespec{}))
+	if len(control) < space {
+		return 0
+	}
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
+	if h.Level != unix.SOL_SOCKET || h.Type != unix.SCM_TIMESTAMPNS {
+		return 0
+	}
+	at := *(*unix.Timespec)(unsafe.Pointer(&control[unix.SizeofCmsghdr]))
+	return now.Sub(time.Unix(at.Unix()))
+}
+
 // listen takes what is sent to this node alone, as it comes, until the socket is closed.
 func (m *Mesh) listen(conn syscall.Conn) error {
-	in, h := newInbox(), newHeartbeat()
+	in := newInbox()
 	raw, err := conn.SyscallConn()
 	read := func(fd uintptr) bool { return in.drain(int(fd)) }
 	for err == nil && in.err == nil {
 		if err = raw.Read(read); err == nil {
-			m.takeAll(in, h)
+			m.mu.Lock()
+			m.takeAll(in, m.now())
+			m.mu.Unlock()
 		}
 	}
 	switch {
@@ -76,28 +116,11 @@ func (m *Mesh) listen(conn syscall.Conn) error {
 	return fmt.Errorf("listen for heartbeats: %w", err)
 }
 
-// overhear takes what is sent to the group until ctx is done, and closes the socket then.
-// The runtime must not know the socket: it would wake up for every packet.
-func (m *Mesh) overhear(ctx context.Context, fd int) {
-	defer unix.Close(fd)
-	tick := time.NewTicker(nap)
-	defer tick.Stop()
-	in, h := newInbox(), newHeartbeat()
-	for in.err == nil {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		for in.drain(fd) && in.err == nil {
-			m.takeAll(in, h)
-		}
-	}
-	m.log.Info("heartbeats to a group are no longer heard", "err", in.err)
-}
-
-func (m *Mesh) takeAll(in *inbox, h *heartbeat) {
-	for _, packet := range in.packets {
-		m.take(packet, h)
+// takeAll takes what was read last; none of it came before a time. The caller holds mu.
+func (m *Mesh) takeAll(in *inbox, since time.Duration) {
+	now := m.now()
+	for _, l := range in.letters {
+		// The wall clock may have been set since.
+		m.take(l.packet, min(max(since, now-l.age), now))
 	}
 }

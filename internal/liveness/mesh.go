@@ -57,7 +57,7 @@ type Neighbour struct {
 	// HearsUs tells whether it said that it hears this node.
 	HearsUs bool
 	// Multicast tells whether this node's heartbeats reach it by multicast; it gets only
-	// one of ten alone.
+	// one of twenty alone.
 	Multicast bool
 	// Key that it signs with.
 	Key KeyID
@@ -95,8 +95,10 @@ type Mesh struct {
 	posted   chan struct{}
 	postAt   time.Duration // until when the loop of the news means to sleep
 
+	// What is sent or taken at the moment.
 	packet    []byte
 	sends     []send
+	received  *heartbeat
 	newsSends []newsSend
 	news      newsPacket
 }
@@ -133,6 +135,7 @@ func New(o Options) *Mesh {
 		codec:    newCodec(o.Cluster, nil),
 		peers:    map[nodeID]*line{},
 		packet:   make([]byte, 0, packetSize),
+		received: newHeartbeat(),
 	}
 	m.metrics.quorate.Set(1)
 	m.setHomes([]netip.Addr{o.Bind})
@@ -282,8 +285,9 @@ func (m *Mesh) Leave(ctx context.Context) {
 	}
 }
 
-// Run exchanges heartbeats until ctx is done. It is called once.
-func (m *Mesh) Run(ctx context.Context) error {
+// Run exchanges heartbeats until ctx is done. It is called once. pulse, which may be nil,
+// is called every 28 ms or sooner, when this process is awake anyway, and must not wait.
+func (m *Mesh) Run(ctx context.Context, pulse func()) error {
 	g, ctx := errgroup.WithContext(ctx)
 	conn, err := listen(ctx, m.options.Bind, m.options.Port)
 	if err != nil {
@@ -298,7 +302,16 @@ func (m *Mesh) Run(ctx context.Context) error {
 	})
 	g.Go(func() error { return m.listen(conn) })
 	// Two loops: heartbeats must not be late because there is much to tell.
-	g.Go(func() error { m.whenDue(ctx, m.poked, m.beat); return nil })
+	g.Go(func() error {
+		m.whenDue(ctx, m.poked, func() (next time.Duration) {
+			next = m.beat()
+			if pulse != nil {
+				pulse()
+			}
+			return next
+		})
+		return nil
+	})
 	g.Go(func() error { m.whenDue(ctx, m.posted, m.post); return nil })
 	g.Go(func() error { m.attend(ctx); return nil })
 	err = g.Wait()
@@ -311,56 +324,24 @@ func (m *Mesh) Run(ctx context.Context) error {
 	return err
 }
 
-// beat lets the machine step, and tells when it is to do so again. The caller holds mu.
-func (m *Mesh) beat() (next time.Duration) {
-	m.sends = m.machine.Step(m.now(), m.sends[:0])
-	m.deliver()
-	if m.departs != nil && !m.gone && m.machine.Farewell(m.now()) {
-		close(m.departs)
-		m.gone = true
-	}
-	m.metrics.multicast.Set(float64(m.machine.spares(m.now())))
-	m.asleep = m.machine.Next()
-	return m.asleep
-}
-
-// whenDue steps, holding mu, when that is due or a poke says so, until ctx is done.
-func (m *Mesh) whenDue(ctx context.Context, poked <-chan struct{}, step func() (next time.Duration)) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-poked:
-		case <-timer.C:
-		}
-		m.mu.Lock()
-		timer.Reset(step() - m.now())
-		m.mu.Unlock()
-	}
-}
-
-// take gives the machine a packet, read into h.
-func (m *Mesh) take(packet []byte, h *heartbeat) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+// take gives the machine a packet that came at a time. The caller holds mu.
+func (m *Mesh) take(packet []byte, at time.Duration) {
 	if isNews(packet) {
 		m.takeNews(packet)
 		return
 	}
+	h := m.received
 	key, drop := m.codec.open(packet, h)
 	if drop == "" {
-		now := m.now()
 		p := m.machine.byID[h.From]
 		before := never
 		if p != nil {
 			before = p.heard
 		}
-		m.sends, drop = m.machine.Receive(now, h, key, m.sends[:0])
+		m.sends, drop = m.machine.Receive(m.now(), at, h, key, m.sends[:0])
 		m.deliver()
 		if drop == "" && before > never {
-			m.metrics.lateness.Observe(max(0, now-before-m.machine.timing.Interval).Seconds())
+			m.metrics.lateness.Observe(max(0, at-before-m.machine.timing.Interval).Seconds())
 		}
 		if m.machine.Next() < m.asleep {
 			poke(m.poked)

@@ -39,7 +39,7 @@ func play(t testing.TB, n int, port uint16) *ensemble {
 		ctx, cancel := context.WithCancel(context.Background())
 		var done sync.WaitGroup
 		done.Go(func() {
-			if err := m.Run(ctx); err != nil {
+			if err := m.Run(ctx, nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -194,7 +194,7 @@ func TestPortInUseSaysWhatToLookFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	err = New(Options{Node: "a", Boot: 1, Bind: at, Port: 17477}).Run(ctx)
+	err = New(Options{Node: "a", Boot: 1, Bind: at, Port: 17477}).Run(ctx, nil)
 	if err == nil || !strings.Contains(err.Error(), "another speaker") {
 		t.Errorf("%v", err)
 	}
@@ -247,9 +247,8 @@ func heard(t testing.TB) (m *Mesh, next func() []byte) {
 
 func TestTakingAHeartbeatAllocatesNothing(t *testing.T) {
 	m, next := heard(t)
-	h := newHeartbeat()
-	m.take(next(), h)
-	if n := testing.AllocsPerRun(1000, func() { m.machine.next = m.now(); m.take(next(), h) }); n != 0 {
+	m.take(next(), m.now())
+	if n := testing.AllocsPerRun(1000, func() { m.machine.next = m.now(); m.take(next(), m.now()) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 	if n := count(t, m, "fairlead_heartbeats_received_total", ""); n < 1000 {
@@ -257,15 +256,27 @@ func TestTakingAHeartbeatAllocatesNothing(t *testing.T) {
 	}
 }
 
+// The kernel tells when a packet came by a clock that may be set at any time.
+func TestAClockThatIsSetDatesNoHeartbeatOutsideOfTheTimeInWhichItCame(t *testing.T) {
+	for age, late := range map[time.Duration]time.Duration{-time.Hour: 0, 0: 0, 10 * ms: 10 * ms, time.Hour: 28 * ms} {
+		m, next := heard(t)
+		m.began = m.began.Add(-500 * ms)
+		since := m.now() - 28*ms
+		m.takeAll(&inbox{letters: []letter{{next(), age}}}, since)
+		if got := m.now() - m.machine.byID[idOfB].heard; got < late || got > late+20*ms {
+			t.Errorf("%s old by the clock: taken as heard %s ago", age, got)
+		}
+	}
+}
+
 func BenchmarkTake(b *testing.B) {
 	m, next := heard(b)
-	h := newHeartbeat()
 	packet := next()
 	b.ReportAllocs()
 	for b.Loop() {
 		m.machine.byID[idOfB].stamp = 0
 		m.machine.next = m.machine.next + 50*ms
-		m.take(packet, h)
+		m.take(packet, m.now())
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
@@ -31,11 +30,14 @@ type group struct {
 	own    netip.Addr // this node's address
 	iface  int        // the interface that has it
 	sender *sender
-	leave  context.CancelFunc
+	fd     int // where it listens: the runtime does not know it, and would wake up for every packet
+	in     *inbox
+	// emptied is a time from before it was found empty last.
+	emptied time.Duration
 }
 
 func (g *group) close() {
-	g.leave()
+	_ = unix.Close(g.fd)
 	g.sender.close()
 }
 
@@ -78,13 +80,11 @@ func familyOf(a netip.Addr) int {
 func (m *Mesh) attend(ctx context.Context) {
 	tick := time.NewTicker(regroupEvery)
 	defer tick.Stop()
-	var ears sync.WaitGroup
-	defer ears.Wait()
 	defer m.disband()
 	trouble := [2]string{}
 	for {
 		for family := range m.groups {
-			err := m.regroup(ctx, &ears, family)
+			err := m.regroup(ctx, family)
 			if text := errorText(err); text != trouble[family] {
 				trouble[family] = text
 				m.log.Info("heartbeats to a group changed", "group", groupOf(family), "err", err)
@@ -115,8 +115,8 @@ func groupOf(family int) netip.Addr {
 }
 
 // regroup opens the group of a family, or another where it is elsewhere by now, or
-// closes it. Who listens is in ears.
-func (m *Mesh) regroup(ctx context.Context, ears *sync.WaitGroup, family int) (err error) {
+// closes it.
+func (m *Mesh) regroup(ctx context.Context, family int) (err error) {
 	m.mu.Lock()
 	own, has, of := m.homes[family], m.groups[family], len(m.machine.peers)
 	m.mu.Unlock()
@@ -129,7 +129,7 @@ func (m *Mesh) regroup(ctx context.Context, ears *sync.WaitGroup, family int) (e
 	}
 	var opened *group
 	if iface != 0 {
-		opened, err = m.open(ctx, ears, own, iface)
+		opened, err = m.open(ctx, own, iface)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -141,14 +141,12 @@ func (m *Mesh) regroup(ctx context.Context, ears *sync.WaitGroup, family int) (e
 	return err
 }
 
-func (m *Mesh) open(ctx context.Context, ears *sync.WaitGroup, own netip.Addr, iface int) (*group, error) {
+func (m *Mesh) open(ctx context.Context, own netip.Addr, iface int) (*group, error) {
 	sender, fd, err := join(ctx, groupOf(familyOf(own)), own, iface, m.options.Port)
 	if err != nil {
 		return nil, err
 	}
-	ctx, leave := context.WithCancel(ctx)
-	ears.Go(func() { m.overhear(ctx, fd) })
-	return &group{own, iface, sender, leave}, nil
+	return &group{own, iface, sender, fd, newInbox(), m.now()}, nil
 }
 
 // disband closes the groups.
@@ -245,6 +243,8 @@ func listenTo(to netip.Addr, iface int, port uint16) (int, error) {
 		return 0, err
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	// Without it packets count from when they are read, a nap later.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
 	return fd, nil
 }
 

@@ -9,7 +9,7 @@ import (
 // Publish replaces what this node tells its neighbours of itself, of 256 KiB at most;
 // more changes nothing and is an error. The same again does nothing. News that were
 // still on their way are given up for the newer ones: who publishes more often than
-// they take (13 ms for 25 KB to 20 neighbours) may never get through.
+// they take (30 ms for 25 KB to 20 neighbours) may never get through.
 func (m *Mesh) Publish(news []byte) error {
 	if len(news) > newsMax {
 		return fmt.Errorf("publish news of %d octets: neighbours take %d at most", len(news), newsMax)
@@ -31,8 +31,10 @@ func (m *Mesh) News(node string) (news []byte, ok bool) {
 	return m.exchange.News(idOf(node))
 }
 
-// post lets the exchange step, and tells when it is to do so again. The caller holds mu.
+// post lets the exchange step, and tells when it is to do so again.
 func (m *Mesh) post() (next time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.newsSends = m.exchange.Step(m.now(), m.newsSends[:0])
 	for i := range m.newsSends {
 		m.sendNews(&m.newsSends[i])

@@ -558,7 +558,7 @@ func TestAnotherAddressIsTriedWhereNewsWereLost(t *testing.T) {
 	}
 	b.exchange.Heard(r.now-b.began, a.exchange.self, a.boot, 1)
 	for i := range 3 {
-		r.now += newsAskEvery
+		r.now += max(newsAskEvery, newsQuiet)
 		asked := b.exchange.Step(r.now-b.began, nil)
 		if len(asked) != 1 || asked[0].attempt != i {
 			t.Fatalf("request %d: %+v", i, asked)

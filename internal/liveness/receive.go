@@ -2,9 +2,9 @@ package liveness
 
 import "time"
 
-// Receive takes a heartbeat that was authenticated, and appends the answer if it
-// wants one at once. h is free to be used again.
-func (m *machine) Receive(now time.Duration, h *heartbeat, key KeyID, out []send) ([]send, Drop) {
+// Receive takes a heartbeat that was authenticated and came at a time, now or before it
+// was read, and appends the answer if it wants one at once. h is free to be used again.
+func (m *machine) Receive(now, at time.Duration, h *heartbeat, key KeyID, out []send) ([]send, Drop) {
 	m.wake(now)
 	if h.From == m.self {
 		return out, DropOwn
@@ -19,7 +19,7 @@ func (m *machine) Receive(now time.Duration, h *heartbeat, key KeyID, out []send
 	}
 	drop := m.admit(now, p, h)
 	if toAll && (drop == "" || drop == DropRepeated) {
-		m.overhear(now, p, h)
+		m.overhear(at, p, h)
 	}
 	switch drop {
 	case "":
@@ -34,24 +34,25 @@ func (m *machine) Receive(now time.Duration, h *heartbeat, key KeyID, out []send
 	default:
 		return out, drop
 	}
-	silence := now - p.heard
+	silence := at - p.heard
 	if p.heard > never {
-		p.noteLate(now, silence-m.timing.Interval)
+		p.noteLate(at, silence-m.timing.Interval)
 	}
-	p.key, p.heard, p.boot, p.stamp = key, now, h.Boot, h.Stamp
+	// What came before may have been read before, by another socket.
+	p.key, p.heard, p.boot, p.stamp = key, max(p.heard, at), h.Boot, h.Stamp
 	p.asked = append(p.asked[:0], h.Asked...)
 	if toAll {
-		m.noteAbsence(now, p, h)
+		m.noteAbsence(at, p, h)
 	} else {
-		m.noteEcho(now, p, h)
+		m.noteEcho(at, p, h)
 	}
 	if h.Leaving {
 		m.bidFarewell(now, p)
 	} else {
-		m.alive(now, p, now, nil, h.Minority)
+		m.alive(now, p, at, nil, h.Minority)
 	}
 	for _, one := range h.Heard {
-		m.testify(now, p, one)
+		m.testify(now, at, p, one)
 	}
 	m.judge(now, p)
 	if m.touchOf(now, p) != p.touch {
@@ -104,15 +105,15 @@ func (m *machine) recent(now time.Duration, h *heartbeat) bool {
 }
 
 // noteEcho takes what a heartbeat to us alone says of our own.
-func (m *machine) noteEcho(now time.Duration, p *peer, h *heartbeat) {
+func (m *machine) noteEcho(at time.Duration, p *peer, h *heartbeat) {
 	p.hearsUs, p.reached = false, false
 	if h.EchoBoot != m.boot || h.EchoStamp > m.stamp {
 		return
 	}
 	p.echoed = max(p.echoed, h.EchoStamp)
 	p.hearsUs = h.EchoStamp >= micros(m.woke) && h.Age < tooOld
-	p.heardUs = now - time.Duration(h.Age)*time.Millisecond
-	p.told, p.reached = now, h.Reached
+	p.heardUs = at - time.Duration(h.Age)*time.Millisecond
+	p.told, p.reached = at, h.Reached
 }
 
 // alive takes a sign of life that was given at a time: heard by us, or by a witness.
@@ -140,8 +141,8 @@ func (m *machine) alive(now time.Duration, p *peer, at time.Duration, witness *p
 	m.enter(now, p, Alive, "heard again and again")
 }
 
-// testify takes the word of a witness for a node.
-func (m *machine) testify(now time.Duration, witness *peer, h hearing) {
+// testify takes the word of a witness for a node, which came at a time.
+func (m *machine) testify(now, at time.Duration, witness *peer, h hearing) {
 	p := m.byID[h.Node]
 	if p == nil || p == witness {
 		return
@@ -151,7 +152,7 @@ func (m *machine) testify(now time.Duration, witness *peer, h hearing) {
 	if p.state == Left && now-p.since < m.timing.Settle {
 		return
 	}
-	m.alive(now, p, now-time.Duration(h.Age)*time.Millisecond, witness, h.Minority)
+	m.alive(now, p, at-time.Duration(h.Age)*time.Millisecond, witness, h.Minority)
 	m.judge(now, p)
 }
 

@@ -21,7 +21,7 @@ func recorded(t *testing.T) (w *network, a, b *host, tape []heartbeat) {
 func (w *network) replay(n *host, tape []heartbeat) map[Drop]int {
 	drops := map[Drop]int{}
 	for _, h := range tape {
-		_, drop := n.machine.Receive(w.now-n.began, &h, 0, nil)
+		_, drop := n.machine.Receive(w.now-n.began, w.now-n.began, &h, 0, nil)
 		drops[drop]++
 	}
 	return drops
@@ -62,7 +62,7 @@ func TestLatePacketOfAFormerProcessChangesNothing(t *testing.T) {
 	w.crash(b)
 	w.start(b)
 	w.run(60 * ms)
-	_, drop := a.machine.Receive(w.now-a.began, &late, 0, nil)
+	_, drop := a.machine.Receive(w.now-a.began, w.now-a.began, &late, 0, nil)
 	if got := a.machine.byID[b.machine.self].boot; drop != DropOldBoot || got != b.boot {
 		t.Errorf("dropped as %q, process %x instead of %x", drop, got, b.boot)
 	}
@@ -86,12 +86,12 @@ func TestPacketsForOthersAreRefused(t *testing.T) {
 	w := settled(t, 1, 3)
 	a, b, c := w.nodes[0], w.nodes[1], w.nodes[2]
 	toC := b.machine.to(w.now-b.began, b.machine.byID[c.machine.self], false).beat
-	if _, drop := a.machine.Receive(w.now-a.began, &toC, 0, nil); drop != DropNotForUs {
+	if _, drop := a.machine.Receive(w.now-a.began, w.now-a.began, &toC, 0, nil); drop != DropNotForUs {
 		t.Errorf("meant for another: %q", drop)
 	}
 	stranger := toC
 	stranger.To, stranger.From = a.machine.self, idOf("stranger")
-	if _, drop := a.machine.Receive(w.now-a.began, &stranger, 0, nil); drop != DropStranger {
+	if _, drop := a.machine.Receive(w.now-a.began, w.now-a.began, &stranger, 0, nil); drop != DropStranger {
 		t.Errorf("of a stranger: %q", drop)
 	}
 }

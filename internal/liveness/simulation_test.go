@@ -50,7 +50,7 @@ type host struct {
 	boot    uint64
 	up      bool
 	frozen  bool
-	mail    []*heartbeat  // while frozen
+	mail    []occasion    // while frozen
 	due     time.Duration // when the machine wants to step, by its clock
 	planned time.Duration // when it will, as late as it is
 }
@@ -63,6 +63,7 @@ type occasion struct {
 	boot   uint64
 	from   int
 	beat   *heartbeat
+	came   time.Duration // when the beat came; it is read at at
 }
 
 func newNetwork(t testing.TB, seed uint64, nodes int) *network {
@@ -119,8 +120,11 @@ func (w *network) thaw(n *host) {
 	if first {
 		w.step(n)
 	}
-	for _, h := range mail {
-		w.receive(n, h)
+	for _, o := range mail {
+		if o.beat.To != everyone {
+			o.came = w.now // which is when it is read
+		}
+		w.receive(n, &o)
 	}
 	if !first {
 		w.step(n)
@@ -171,13 +175,13 @@ func (w *network) run(d time.Duration) {
 		case o.beat == nil:
 			w.step(n)
 		case n.frozen:
-			n.mail = append(n.mail, o.beat)
+			n.mail = append(n.mail, o)
 			continue
 		default:
 			if w.onDelivery != nil {
 				w.onDelivery(o.from, o.node)
 			}
-			w.receive(n, o.beat)
+			w.receive(n, &o)
 		}
 		if o.beat != nil {
 			w.beats = append(w.beats, o.beat)
@@ -204,9 +208,9 @@ func (w *network) step(n *host) {
 	w.carry(n)
 }
 
-func (w *network) receive(n *host, h *heartbeat) {
+func (w *network) receive(n *host, o *occasion) {
 	var drop Drop
-	w.scratch, drop = n.machine.Receive(w.now-n.began, h, 0, w.scratch[:0])
+	w.scratch, drop = n.machine.Receive(w.now-n.began, o.came-n.began, o.beat, 0, w.scratch[:0])
 	if drop == DropNotForUs || drop == DropStranger {
 		w.Fatalf("%s drops: %s", n.name, drop)
 	}
@@ -269,10 +273,11 @@ func (w *network) send(from, to *host, h *heartbeat) {
 	if w.jitter > 0 {
 		delay += time.Duration(w.random.Int64N(int64(w.jitter)))
 	}
+	came := w.now + delay
 	if w.jitter > 0 && h.To == everyone {
 		delay += time.Duration(w.random.Int64N(int64(nap))) // until it is read
 	}
-	w.push(occasion{at: w.now + delay, node: to.index, from: from.index, beat: own})
+	w.push(occasion{at: w.now + delay, node: to.index, from: from.index, beat: own, came: came})
 }
 
 func before(a, b *occasion) bool { return a.at < b.at || a.at == b.at && a.serial < b.serial }

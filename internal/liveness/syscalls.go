@@ -14,10 +14,17 @@ import (
 // x/sys do: they never wait, and telling it wakes up its monitor, which then looks every
 // 20 us for a while whether the call is back. That was half of the cost of a node.
 
-// receive reads a packet that is there; EAGAIN is that none is.
-func receive(fd int, buffer []byte) (int, error) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
-		uintptr(unsafe.Pointer(unsafe.SliceData(buffer))), uintptr(len(buffer)), unix.MSG_DONTWAIT, 0, 0)
+// messageHeader is struct mmsghdr (recvmmsg(2)).
+type messageHeader struct {
+	unix.Msghdr
+	size uint32 // octets of the packet
+}
+
+// receive reads packets that are there, as many as fit, and tells how many that were;
+// EAGAIN is that none is.
+func receive(fd int, into []messageHeader) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(into))), uintptr(len(into)), unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}

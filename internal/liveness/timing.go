@@ -47,17 +47,17 @@ const (
 const (
 	// DeadWithin is the time from a crash until all who live count the node out, in a
 	// segment of three or more of which a majority lives. The last heartbeat left at the
-	// instant of the crash; a witness had it 20 ms and a nap later, and its word of it took
-	// 20 ms. Dead after that, somebody wakes up 5 ms late: 20 + 10 + 20 + 200 + 5 ms. Where
-	// nothing is lost and nothing held up it is 145 to 210 ms.
-	DeadWithin = 255 * time.Millisecond
+	// instant of the crash; a witness had it 20 ms later, and its word of it took 20 ms.
+	// Dead after that, somebody wakes up 5 ms late: 20 + 20 + 200 + 5 ms. Where nothing is
+	// lost and nothing held up it is 145 to 205 ms.
+	DeadWithin = 245 * time.Millisecond
 	// OverlapWithin is the longest that two nodes both have their quorum though one counts
 	// the other out, where both count the same nodes for their segment and have more than
 	// half of it. Then they have a peer in common, or believe so: by a heartbeat that came
-	// Dead ago at most, 30 ms after it was sent, and told of one of ours that had come
-	// Dead - AskEvery before that at most, and took 30 ms as well. It ends 5 ms late:
-	// 200 + 30 + 180 + 30 + 5 ms. After a single fault it is less than 60 ms.
-	OverlapWithin = 445 * time.Millisecond
+	// Dead ago at most, 20 ms after it was sent, and told of one of ours that had come
+	// Dead - AskEvery before that at most, and took 20 ms as well. It ends 5 ms late:
+	// 200 + 20 + 180 + 20 + 5 ms. After a single fault it is less than 60 ms.
+	OverlapWithin = 425 * time.Millisecond
 	// LonelyOverlapWithin is the same in a segment of two, where Lonely is for Dead, and
 	// nothing goes to the group.
 	LonelyOverlapWithin = 825 * time.Millisecond

@@ -139,7 +139,7 @@ func FuzzHeartbeat(f *testing.F) {
 		m.Step(0, nil)
 		var h heartbeat
 		if _, drop := c.open(packet, &h); drop == "" {
-			m.Receive(ms, &h, 0, nil)
+			m.Receive(ms, ms, &h, 0, nil)
 		}
 		if measure(packet) != "" {
 			return
@@ -152,7 +152,7 @@ func FuzzHeartbeat(f *testing.F) {
 		for i := range 5 {
 			h.Stamp++
 			now := ms * 20 * (1 + (1 << i))
-			out, _ := m.Receive(now, &h, 0, nil)
+			out, _ := m.Receive(now, now, &h, 0, nil)
 			out = m.Step(now, out)
 			if len(out) > 8 {
 				t.Fatalf("%d packets for one", len(out))

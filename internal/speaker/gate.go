@@ -1,17 +1,11 @@
 package speaker
 
 import (
-	"context"
 	"sync/atomic"
-	"time"
 
 	"fairlead.dev/fairlead/internal/fence"
 	"fairlead.dev/fairlead/internal/liveness"
 )
-
-// pushEvery is how often the fence is pushed forward: several times in what one push is
-// good for, so that a late one does no harm.
-const pushEvery = 20 * time.Millisecond
 
 // barrier is what silences this node by itself when it is not pushed: fence.Fence.
 type barrier interface {
@@ -38,7 +32,9 @@ func (g *gate) mayBeHeard(s liveness.Standing) bool {
 	return trusted != 0 && (g.deaf.Load() || s.Quorate && trusted == s.Term+1)
 }
 
-// check opens or shuts the fence.
+// check opens or shuts the fence. It is called with every pulse of this node, at least four
+// times in what one push is good for, so that a late one does no harm. The loop does not
+// do it: while it waits for something, it must not silence the node.
 func (g *gate) check() {
 	at := g.fence.Now() // before the standing is taken: between the two, time may pass
 	if g.mayBeHeard(g.neighbours.Standing()) {
@@ -53,19 +49,4 @@ func (g *gate) trust(s liveness.Standing, deaf bool) {
 	g.deaf.Store(deaf)
 	g.trusted.Store(s.Term + 1)
 	g.check()
-}
-
-// run checks until ctx is done. It has its own goroutine: a loop that waits for
-// something must not silence the node.
-func (g *gate) run(ctx context.Context) error {
-	tick := time.NewTicker(pushEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			g.check()
-		}
-	}
 }

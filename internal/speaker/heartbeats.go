@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
@@ -41,16 +42,34 @@ func (o *Options) heartbeats(cfg *rest.Config) (Neighbours, *heartbeats, error) 
 	return h.mesh, h, nil
 }
 
-// run exchanges heartbeats, with the keys as they change, until ctx is done.
-func (h *heartbeats) run(ctx context.Context) error {
+// run exchanges heartbeats, with the keys as they change, until ctx is done. pulse is
+// called again and again, as liveness.Mesh.Run tells; it is for what must not be held up
+// by anything, and cost no wake-up of its own.
+func (h *heartbeats) run(ctx context.Context, pulse func()) error {
 	if h == nil {
-		return nil
+		return tick(ctx, pulse)
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return h.mesh.Run(ctx) })
+	g.Go(func() error { return h.mesh.Run(ctx, pulse) })
 	g.Go(func() error { return h.keys.Run(ctx) })
 	g.Go(func() error { h.follow(ctx); return nil })
 	return g.Wait()
+}
+
+// pulseEvery is how often the pulse comes where there are no heartbeats.
+const pulseEvery = 25 * time.Millisecond
+
+func tick(ctx context.Context, pulse func()) error {
+	ticker := time.NewTicker(pulseEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			pulse()
+		}
+	}
 }
 
 // follow sets the keys whenever they change. Bad ones leave those before in force.

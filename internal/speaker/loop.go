@@ -285,8 +285,8 @@ func (l *loop) hear(now time.Time, standing liveness.Standing) (*lb.Hearing, tim
 
 const (
 	// newsPace is the least time between two publications of much. News replace those
-	// that are still under way, which take 13 ms for 25 KB to 20 neighbours.
-	newsPace = 25 * time.Millisecond
+	// that are still under way, which take up to 30 ms for 25 KB to 20 neighbours.
+	newsPace = 40 * time.Millisecond
 	// newsMuch is more than a few packets, in octets.
 	newsMuch = 4096
 )

@@ -108,8 +108,7 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	g.Go(func() error { return mgr.Start(serving) })
 	g.Go(func() error { return l.announcer.Run(serving) })
 	g.Go(func() error { return l.writer.run(serving) })
-	g.Go(func() error { return l.gate.run(serving) })
-	g.Go(func() error { return hearing.run(serving) })
+	g.Go(func() error { return hearing.run(serving, l.gate.check) })
 	g.Go(func() error {
 		defer stop()
 		return l.run(serving, ctx.Done())
