@@ -21,11 +21,11 @@ func (m *Mesh) beat() (next time.Duration) {
 	now := m.now()
 	m.sends = m.machine.Step(now, m.sends[:0])
 	m.deliver()
-	if m.departs != nil && !m.gone && m.machine.Farewell(m.now()) {
+	if m.departs != nil && !m.gone && m.machine.Farewell(now) {
 		close(m.departs)
 		m.gone = true
 	}
-	m.metrics.multicast.Set(float64(m.machine.spares(m.now())))
+	m.metrics.multicast.Set(float64(m.machine.spares(now)))
 	m.asleep = now
 	if all {
 		m.asleep = min(m.machine.Next(), now+nap)

@@ -36,7 +36,7 @@ func (m *machine) Receive(now, at time.Duration, h *heartbeat, key KeyID, out []
 	}
 	silence := at - p.heard
 	if p.heard > never {
-		p.noteLate(at, silence-m.timing.Interval)
+		p.noteLate(now, silence-m.timing.Interval)
 	}
 	// What came before may have been read before, by another socket.
 	p.key, p.heard, p.boot, p.stamp = key, max(p.heard, at), h.Boot, h.Stamp
