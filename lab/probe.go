@@ -90,6 +90,9 @@ func (o Outcome) String() string {
 	for _, name := range slices.Sorted(maps.Keys(o.Answers)) {
 		s += fmt.Sprintf(", %s answered %d", name, o.Answers[name])
 	}
+	if len(o.Gaps) > 0 {
+		s += fmt.Sprintf(", the first at %s", o.Gaps[0].Start.UTC().Format("15:04:05.000"))
+	}
 	if o.LastError != nil {
 		s += fmt.Sprintf(", last error: %v", o.LastError)
 	}
