@@ -42,7 +42,7 @@ test-unit: ## Pass the tests that need no root, the long simulations shortened
 test-lab: build image ## Pass the tests on a real Kubernetes (needs root)
 	$(GO) vet -tags lab ./...
 	bin/lab build
-	$(TESTS) --format testname -- -tags lab -count=1 -p 1 -parallel 2 -timeout 40m ./internal/announce ./internal/fence ./internal/liveness ./internal/relay ./lab ./lab/e2e
+	$(TESTS) --format testname -- -tags lab -count=1 -p 1 -parallel 2 -timeout 40m ./internal/announce ./internal/fence ./internal/liveness ./internal/relay ./internal/stray ./lab ./lab/e2e
 
 # The lab's own tests start and kill clouds; then there is one for all the others. Its ports are the usual ones, so there
 # is one a machine.

@@ -87,7 +87,7 @@ func speakerPod(o Options) corev1.PodSpec {
 }
 
 // speakerPrivileges are raw sockets for ARP and NDP (NET_RAW), settings of interfaces,
-// such as which multicast they let in (NET_ADMIN), and a filter in the kernel that
+// such as which multicast they let in, and rules of nftables (NET_ADMIN), and a filter in the kernel that
 // silences a speaker which froze (BPF, of Linux 5.8; it runs without, and says so);
 // nothing else of root.
 //

@@ -167,9 +167,9 @@ var rules = []rule{
 		breach: [2]string{"internal/kube", module + "/internal/announce"},
 	},
 	{
-		name:   "relay, liveness and fence know no other rim",
-		of:     inside("internal/relay", "internal/liveness", "internal/fence"),
-		denies: oursBut("internal/relay", "internal/liveness", "internal/fence", "internal/lb"),
+		name:   "relay, stray, liveness and fence know no other rim",
+		of:     inside("internal/relay", "internal/stray", "internal/nft", "internal/liveness", "internal/fence"),
+		denies: oursBut("internal/relay", "internal/stray", "internal/nft", "internal/liveness", "internal/fence", "internal/lb"),
 		reason: "rim folders meet in the roles: what one needs of another comes in as an lb value",
 		breach: [2]string{"internal/relay", module + "/internal/announce"},
 	},

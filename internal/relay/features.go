@@ -8,6 +8,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/nft"
 )
 
 // feature is a part of nftables that the rules need, with the kernel option that has
@@ -27,8 +29,8 @@ var features = []feature{
 		chain{Name: "probe", Rules: [][]expr.Any{begins(ipv6)}}.addTo(c, t)
 	}},
 	{"sending to a device (CONFIG_NFT_DUP_NETDEV, module nft_dup_netdev)", func(c *nftables.Conn, t *nftables.Table) {
-		lo := expr.Immediate{Register: reg, Data: []byte{1, 0, 0, 0}}
-		chain{Name: "probe", Rules: [][]expr.Any{{&lo, &expr.Dup{RegDev: reg, IsRegDevSet: true}}}}.addTo(c, t)
+		lo := expr.Immediate{Register: nft.Reg, Data: []byte{1, 0, 0, 0}}
+		chain{Name: "probe", Rules: [][]expr.Any{{&lo, &expr.Dup{RegDev: nft.Reg, IsRegDevSet: true}}}}.addTo(c, t)
 	}},
 }
 
@@ -41,7 +43,7 @@ func explain(cause error) error {
 	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
 		return cause
 	}
-	if missing := firstMissing(connect); missing != "" {
+	if missing := firstMissing(nft.Connect); missing != "" {
 		return fmt.Errorf("%w: the kernel lacks %s: %w", errors.ErrUnsupported, missing, cause)
 	}
 	return cause

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"reflect"
 	"sync"
+
+	"fairlead.dev/fairlead/internal/nft"
 )
 
 // Options of Relays.
@@ -67,7 +69,7 @@ func (r *Relays) apply(ctx context.Context, next []ingress) error {
 		if r.known && len(r.has) == 0 {
 			return nil
 		}
-		if err := removeTable(); err != nil {
+		if err := nft.Remove(table()); err != nil {
 			return err
 		}
 		r.known, r.has = true, nil
@@ -87,7 +89,7 @@ func (r *Relays) apply(ctx context.Context, next []ingress) error {
 	r.known = false // until the last step has succeeded
 	if err := r.change(ctx, has, next); err != nil {
 		if len(has) == 0 {
-			_ = removeTable() // there is none, or what was begun just now
+			_ = nft.Remove(table()) // there is none, or what was begun just now
 		}
 		return explain(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/nft"
 )
 
 const (
@@ -30,14 +32,6 @@ const (
 	tcpRST
 	_
 	tcpACK
-)
-
-// Registers. Number 1 is 16 bytes long; those from keys on are 4 bytes each, and the
-// first four of them are register 1 (linux/netfilter/nf_tables.h).
-const (
-	reg  uint32 = unix.NFT_REG_1
-	reg2 uint32 = unix.NFT_REG_2
-	keys uint32 = unix.NFT_REG32_00
 )
 
 // ruleset is a table as a value.
@@ -103,30 +97,30 @@ func rules(all []ingress) (r ruleset) {
 // one look into a hash table.
 func (in ingress) concerns(f family) []expr.Any {
 	rule := []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: reg},
-		equal(binary.BigEndian.AppendUint16(nil, f.EtherType)...),
-		load(expr.PayloadBaseNetworkHeader, f.Dest, f.Bytes, reg),
-		&expr.Lookup{SourceRegister: reg, DestRegister: reg2, IsDestRegSet: true, SetName: in.via(f)},
+		&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: nft.Reg},
+		nft.Equal(binary.BigEndian.AppendUint16(nil, f.EtherType)...),
+		nft.Load(expr.PayloadBaseNetworkHeader, f.Dest, f.Bytes, nft.Reg),
+		&expr.Lookup{SourceRegister: nft.Reg, DestRegister: nft.Reg2, IsDestRegSet: true, SetName: in.via(f)},
 	}
 	if f.IPv6 {
 		// The next header, not the last: fragments and other extensions stay here.
-		rule = append(rule, load(expr.PayloadBaseNetworkHeader, 6, 1, reg), equal(unix.IPPROTO_TCP))
+		rule = append(rule, nft.Load(expr.PayloadBaseNetworkHeader, 6, 1, nft.Reg), nft.Equal(unix.IPPROTO_TCP))
 	} else {
 		rule = append(rule,
-			load(expr.PayloadBaseNetworkHeader, 9, 1, reg), equal(unix.IPPROTO_TCP),
-			load(expr.PayloadBaseNetworkHeader, 6, 2, reg), masked(0x3f, 0xff), equal(0, 0)) // MF, and the offset
+			nft.Load(expr.PayloadBaseNetworkHeader, 9, 1, nft.Reg), nft.Equal(unix.IPPROTO_TCP),
+			nft.Load(expr.PayloadBaseNetworkHeader, 6, 2, nft.Reg), nft.Masked(0x3f, 0xff), nft.Equal(0, 0)) // MF, and the offset
 	}
 	return append(rule,
 		// A promiscuous interface also sees frames to other hosts, A's own among them.
-		load(expr.PayloadBaseLLHeader, 0, 6, reg), equal(in.MAC...),
+		nft.Load(expr.PayloadBaseLLHeader, 0, 6, nft.Reg), nft.Equal(in.MAC...),
 		&expr.Verdict{Kind: expr.VerdictGoto, Chain: in.tcp(f)})
 }
 
 // relayed frames stay.
 func (in ingress) relayed() []expr.Any {
 	return []expr.Any{
-		load(expr.PayloadBaseLLHeader, 6, 6, reg),
-		&expr.Lookup{SourceRegister: reg, SetName: in.peers()},
+		nft.Load(expr.PayloadBaseLLHeader, 6, 6, nft.Reg),
+		&expr.Lookup{SourceRegister: nft.Reg, SetName: in.peers()},
 		&expr.Verdict{Kind: expr.VerdictAccept},
 	}
 }
@@ -134,19 +128,19 @@ func (in ingress) relayed() []expr.Any {
 // begins learns a connection from its first packet.
 func begins(f family) []expr.Any {
 	rule := []expr.Any{
-		load(expr.PayloadBaseTransportHeader, 13, 1, reg), masked(tcpFIN | tcpSYN | tcpRST | tcpACK), equal(tcpSYN),
+		nft.Load(expr.PayloadBaseTransportHeader, 13, 1, nft.Reg), nft.Masked(tcpFIN | tcpSYN | tcpRST | tcpACK), nft.Equal(tcpSYN),
 	}
 	rule = append(rule, f.connection()...)
 	return append(rule,
-		&expr.Dynset{SrcRegKey: keys, SetName: f.began(), Operation: uint32(unix.NFT_DYNSET_OP_UPDATE)},
+		&expr.Dynset{SrcRegKey: nft.Keys, SetName: f.began(), Operation: uint32(unix.NFT_DYNSET_OP_UPDATE)},
 		&expr.Verdict{Kind: expr.VerdictAccept})
 }
 
 // began keeps connections that began here, and remembers them for longer.
 func began(f family) []expr.Any {
 	return append(f.connection(),
-		&expr.Lookup{SourceRegister: keys, SetName: f.began()},
-		&expr.Dynset{SrcRegKey: keys, SetName: f.began(), Operation: uint32(unix.NFT_DYNSET_OP_UPDATE)},
+		&expr.Lookup{SourceRegister: nft.Keys, SetName: f.began()},
+		&expr.Dynset{SrcRegKey: nft.Keys, SetName: f.began(), Operation: uint32(unix.NFT_DYNSET_OP_UPDATE)},
 		&expr.Verdict{Kind: expr.VerdictAccept})
 }
 
@@ -157,14 +151,14 @@ func began(f family) []expr.Any {
 // cannot say it, v0.3.0.
 func (in ingress) sendOn(f family) []expr.Any {
 	return []expr.Any{
-		load(expr.PayloadBaseNetworkHeader, f.Dest, f.Bytes, reg),
-		&expr.Lookup{SourceRegister: reg, DestRegister: reg2, IsDestRegSet: true, SetName: in.via(f)},
-		store(expr.PayloadBaseLLHeader, 0, 6, reg2),
-		&expr.Immediate{Register: reg, Data: in.MAC},
-		store(expr.PayloadBaseLLHeader, 6, 6, reg),
+		nft.Load(expr.PayloadBaseNetworkHeader, f.Dest, f.Bytes, nft.Reg),
+		&expr.Lookup{SourceRegister: nft.Reg, DestRegister: nft.Reg2, IsDestRegSet: true, SetName: in.via(f)},
+		nft.Store(expr.PayloadBaseLLHeader, 0, 6, nft.Reg2),
+		&expr.Immediate{Register: nft.Reg, Data: in.MAC},
+		nft.Store(expr.PayloadBaseLLHeader, 6, 6, nft.Reg),
 		&expr.Counter{},
-		&expr.Immediate{Register: reg, Data: binary.NativeEndian.AppendUint32(nil, uint32(in.Index))},
-		&expr.Dup{RegDev: reg, IsRegDevSet: true},
+		&expr.Immediate{Register: nft.Reg, Data: binary.NativeEndian.AppendUint32(nil, uint32(in.Index))},
+		&expr.Dup{RegDev: nft.Reg, IsRegDevSet: true},
 		&expr.Verdict{Kind: expr.VerdictDrop},
 	}
 }
@@ -173,25 +167,9 @@ func (in ingress) sendOn(f family) []expr.Any {
 func (f family) connection() []expr.Any {
 	width := f.Bytes / 4 // in registers
 	return []expr.Any{
-		load(expr.PayloadBaseNetworkHeader, f.Source, f.Bytes, keys),
-		load(expr.PayloadBaseTransportHeader, 0, 2, keys+width),
-		load(expr.PayloadBaseNetworkHeader, f.Dest, f.Bytes, keys+width+1),
-		load(expr.PayloadBaseTransportHeader, 2, 2, keys+2*width+1),
+		nft.Load(expr.PayloadBaseNetworkHeader, f.Source, f.Bytes, nft.Keys),
+		nft.Load(expr.PayloadBaseTransportHeader, 0, 2, nft.Keys+width),
+		nft.Load(expr.PayloadBaseNetworkHeader, f.Dest, f.Bytes, nft.Keys+width+1),
+		nft.Load(expr.PayloadBaseTransportHeader, 2, 2, nft.Keys+2*width+1),
 	}
-}
-
-func load(base expr.PayloadBase, offset, length, register uint32) expr.Any {
-	return &expr.Payload{OperationType: expr.PayloadLoad, Base: base, Offset: offset, Len: length, DestRegister: register}
-}
-
-func store(base expr.PayloadBase, offset, length, register uint32) expr.Any {
-	return &expr.Payload{OperationType: expr.PayloadWrite, Base: base, Offset: offset, Len: length, SourceRegister: register}
-}
-
-func equal(value ...byte) expr.Any {
-	return &expr.Cmp{Op: expr.CmpOpEq, Register: reg, Data: value}
-}
-
-func masked(mask ...byte) expr.Any {
-	return &expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: uint32(len(mask)), Mask: mask, Xor: make([]byte, len(mask))}
 }

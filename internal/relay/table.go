@@ -1,55 +1,19 @@
 package relay
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/google/nftables"
-	"github.com/mdlayher/netlink"
-	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/nft"
 )
 
 // tableName is of the one table that all is in.
 const tableName = "fairlead_relay"
 
-// chunk bounds the elements in one message: an attribute ends at 64 KiB.
-const chunk = 400
-
 func table() *nftables.Table {
 	return &nftables.Table{Family: nftables.TableFamilyNetdev, Name: tableName}
-}
-
-// connect opens a connection for one transaction. The kernel answers every message of
-// a batch before the first answer is read; the default buffers hold some 200.
-func connect() (*nftables.Conn, error) {
-	return nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error {
-		return errors.Join(c.SetReadBuffer(4<<20), c.SetWriteBuffer(4<<20))
-	}))
-}
-
-// removeTable removes the table with all that is in it, if there is one.
-func removeTable() error {
-	c, err := connect()
-	if err != nil {
-		return err
-	}
-	found, err := c.ListTablesOfFamily(nftables.TableFamilyNetdev)
-	// Without nf_tables in the kernel there is nothing left of ours either.
-	if errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EINVAL) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("list tables of nftables: %w (without the capability NET_ADMIN?)", err)
-	}
-	if !slices.ContainsFunc(found, func(t *nftables.Table) bool { return t.Name == tableName }) {
-		return nil
-	}
-	c.DelTable(table())
-	if err := c.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("remove the table %s: %w", tableName, err)
-	}
-	return nil
 }
 
 // intact tells whether the kernel still has our base chains. They go with their
@@ -58,7 +22,7 @@ func intact(all []ingress) bool {
 	if len(all) == 0 {
 		return true
 	}
-	c, err := connect()
+	c, err := nft.Connect()
 	if err != nil {
 		return false
 	}
@@ -90,7 +54,7 @@ func beganSet(t *nftables.Table, f family) *nftables.Set {
 
 // makeTable makes the table anew, with the sets that remember.
 func makeTable() error {
-	c, err := connect()
+	c, err := nft.Connect()
 	if err != nil {
 		return err
 	}
@@ -108,8 +72,8 @@ func makeTable() error {
 // remember adds connections to those that began here.
 func remember(f family, known []connection) error {
 	known = known[:min(len(known), capacity/2)] // the rest is for new ones
-	for part := range slices.Chunk(known, chunk) {
-		c, err := connect()
+	for part := range slices.Chunk(known, nft.Chunk) {
+		c, err := nft.Connect()
 		if err != nil {
 			return err
 		}
@@ -130,7 +94,7 @@ func remember(f family, known []connection) error {
 // replace changes the rules from old to next in one transaction. Base chains that stay
 // are kept, so that no packet passes unseen.
 func replace(old, next ruleset) error {
-	c, err := connect()
+	c, err := nft.Connect()
 	if err != nil {
 		return err
 	}
@@ -166,7 +130,7 @@ func (s set) addTo(c *nftables.Conn, t *nftables.Table) error {
 	if err := c.AddSet(out, nil); err != nil {
 		return err
 	}
-	for part := range slices.Chunk(s.Elements, chunk) {
+	for part := range slices.Chunk(s.Elements, nft.Chunk) {
 		if err := c.SetAddElements(out, part); err != nil {
 			return err
 		}

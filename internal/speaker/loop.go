@@ -13,6 +13,7 @@ import (
 	"fairlead.dev/fairlead/internal/liveness"
 	"fairlead.dev/fairlead/internal/plan"
 	"fairlead.dev/fairlead/internal/relay"
+	"fairlead.dev/fairlead/internal/stray"
 )
 
 // loop observes, plans and announces.
@@ -32,6 +33,7 @@ type loop struct {
 	mending    *mending
 	passages   passages
 	relays     relayer
+	strays     *stray.Filter
 	figures    *figures
 	log        *slog.Logger
 
@@ -39,7 +41,7 @@ type loop struct {
 	// published is when the neighbours were told last.
 	published time.Time
 	// What was complained of last, each of its own.
-	unrelayed, unfenced, untold complaint
+	unrelayed, unfiltered, unfenced, untold complaint
 	// resumed is set once the first look took over what this node announced before
 	// it was restarted.
 	resumed bool
@@ -180,6 +182,7 @@ func (l *loop) act(ctx context.Context, now time.Time, w *lb.World, standing liv
 		l.log.Info("vip taken", "vip", o.Address, "from", r.from, "reason", r.cause)
 	}
 	next = earlier(next, l.mending.consider(now, w, owners, l.records))
+	l.filter(want)
 	l.announcer.Apply(announce.Want{Announcements: want, Peers: peers})
 	l.announcer.Repeat(l.contests.over(l.node, owners, e))
 	l.resumed = true
@@ -263,6 +266,18 @@ func macs(w *lb.World, node string) []net.HardwareAddr {
 func (l *loop) relay(ctx context.Context, want relay.Want) {
 	if err := l.relays.Set(ctx, want); l.unrelayed.fresh(err) {
 		l.log.Warn("open connections are not relayed when an address moves", "err", err)
+	}
+}
+
+// filter comes before the announcement, for what kube-proxy does not translate yet. A
+// kernel that cannot do it costs the connections that come that early.
+func (l *loop) filter(want []lb.Announcement) {
+	vips := make([]netip.Addr, len(want))
+	for i := range want {
+		vips[i] = want[i].Address
+	}
+	if err := l.strays.Set(vips); l.unfiltered.fresh(err) {
+		l.log.Warn("a connection that comes before kube-proxy knows its address is lost, and its port for two minutes", "err", err)
 	}
 }
 

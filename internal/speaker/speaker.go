@@ -24,6 +24,7 @@ import (
 	"fairlead.dev/fairlead/internal/kube"
 	"fairlead.dev/fairlead/internal/lb"
 	"fairlead.dev/fairlead/internal/relay"
+	"fairlead.dev/fairlead/internal/stray"
 	"fairlead.dev/fairlead/internal/version"
 )
 
@@ -101,6 +102,7 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 		mending:    &mending{node: o.Node, every: o.MendEvery},
 		passages:   passages{},
 		relays:     relay.New(relay.Options{Log: o.Log}),
+		strays:     stray.New(),
 		figures:    newFigures(metrics.Registry),
 		log:        o.Log,
 	}
@@ -113,5 +115,5 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 		defer stop()
 		return l.run(serving, ctx.Done())
 	})
-	return errors.Join(g.Wait(), l.relays.Close(), barrier.Close())
+	return errors.Join(g.Wait(), l.relays.Close(), l.strays.Close(), barrier.Close())
 }
