@@ -151,7 +151,7 @@ func (o *overlaps) look(w *network) {
 // groups, two nodes that both have a majority of one segment soon agree who of them lives.
 // The wall clock may jump as it likes: nothing here ever sees one.
 func TestTwoMajoritiesAgreeWhoLives(t *testing.T) {
-	runs := seeds(t, 100)
+	runs := seeds(t, 1000)
 	worst := map[string]time.Duration{}
 	faults := 0
 	for seed := range uint64(runs) {

@@ -35,6 +35,9 @@
 //   - questions, answers and goodbyes, and whatever goes to a peer in doubt, go to that
 //     peer alone. Who misses the group asks after 110 ms as everybody does, is answered,
 //     and gets heartbeats of its own from then on, until the group works for 3 s or 4.
+//   - who asks again and again for a node that others hear, such as one that came back and
+//     whose link to this one node is broken, is told by eight of them or more in every
+//     interval, and counts it in again with the rest.
 //
 // What comes from the group is read every 28 ms or sooner, all at once, before anybody is
 // judged: waking up for each would be most of the cost. It counts from when the kernel

@@ -15,6 +15,9 @@ const (
 	// sparse is how many intervals pass from one heartbeat to a peer alone to the next,
 	// where it is reached through the group.
 	sparse = 20
+	// tellers is how many nodes, at least, tell a peer in an interval about one that they
+	// hear and it does not: each of a few, or all in turn.
+	tellers = 8
 	// trust is for how many intervals a peer must be heard through the group before it is
 	// told that it reaches us so. It is also how long it stays away from a group that
 	// failed, and so what a switch costs that lets the group through now and then.
@@ -39,6 +42,30 @@ func (m *machine) spared(now time.Duration, p *peer) bool {
 		p.state == Alive && p.doubted == never && !m.overdue(now, p) &&
 		m.quorate && !m.leaving &&
 		len(m.asked) < listMax // or the list may be cut, and who is not on it know nothing
+}
+
+// turns is how many intervals pass from one heartbeat to p alone to the next, where the
+// group is enough for it. Only these say whom this node hears. Who counts a node out that
+// the others hear returns it after some such words in a row, and must not wait for them.
+func (m *machine) turns(now time.Duration, p *peer) int {
+	if p.lacks != never && now-p.lacks >= m.timing.Interval {
+		return max(1, len(m.peers)/tellers)
+	}
+	return sparse
+}
+
+// noteLack notes since when p has been asking for somebody who is heard here.
+func (m *machine) noteLack(now time.Duration, p *peer) {
+	heardHere := slices.ContainsFunc(p.asked, func(id nodeID) bool {
+		about := m.byID[id]
+		return about != nil && about.state != Left && now-about.heard < m.timing.Ask
+	})
+	switch {
+	case !heardHere:
+		p.lacks = never
+	case p.lacks == never:
+		p.lacks = now
+	}
 }
 
 // overheardBy tells whether a peer gets what this node sends to the group.

@@ -1,6 +1,7 @@
 package liveness
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -56,6 +57,26 @@ func TestGroupIsNotUsedWhereItSavesNothing(t *testing.T) {
 	w.run(5 * time.Second)
 	if w.shouts != 0 {
 		t.Errorf("%d heartbeats to a group of %d", w.shouts, groupMin)
+	}
+}
+
+// Who froze and comes back has its quorum at once. One whom it does not reach counted it
+// out, and learns from the others alone that it is back.
+func TestANodeThatOnlyOthersHearReturnsSoon(t *testing.T) {
+	for _, nodes := range []int{5, 8, 20} {
+		var took []time.Duration
+		for seed := range uint64(seeds(t, 1000/nodes)) {
+			w := grouped(t, seed, nodes)
+			w.roughly()
+			w.freeze(w.nodes[0])
+			w.run(time.Second)
+			w.cut[0][1] = true
+			w.thaw(w.nodes[0])
+			took = append(took, w.until(OverlapWithin, fmt.Sprintf("seed %d: return", seed), func() bool {
+				return w.counts(w.nodes[1], w.nodes[0])
+			}))
+		}
+		percentiles(t, fmt.Sprintf("%d nodes, back to counted in by hearsay", nodes), took)
 	}
 }
 

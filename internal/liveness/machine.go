@@ -151,7 +151,7 @@ func (m *machine) Step(now time.Duration, out []send) []send {
 		out = append(out, m.shout(now))
 	}
 	for i, p := range m.peers {
-		turn := (m.beats+i)%sparse == 0
+		turn := (m.beats+i)%m.turns(now, p) == 0
 		if p.due || m.askAll || beat && (turn || !m.spared(now, p)) {
 			out = append(out, m.to(now, p, p.due || m.askAll || m.leaving || m.overdue(now, p)))
 		}

@@ -70,6 +70,8 @@ type peer struct {
 	echoed uint64
 	// asked are the nodes that it does not hear, of its last heartbeat.
 	asked []nodeID
+	// lacks is since when it has been asking for one whom we hear; never, if it is not.
+	lacks time.Duration
 
 	// reached is set while it says that it gets our heartbeats to the group.
 	reached bool
@@ -91,7 +93,7 @@ type peer struct {
 func newPeer(name string, now time.Duration) *peer {
 	return &peer{
 		name: name, id: idOf(name), state: Unheard, since: now, why: "no heartbeat yet",
-		heard: never, life: never, doubted: never, lastAsk: never, rowAt: never,
+		heard: never, life: never, doubted: never, lastAsk: never, rowAt: never, lacks: never,
 		told: never, heardUs: never, overheard: never, overheardSince: never,
 	}
 }

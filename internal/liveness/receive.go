@@ -41,6 +41,7 @@ func (m *machine) Receive(now, at time.Duration, h *heartbeat, key KeyID, out []
 	// What came before may have been read before, by another socket.
 	p.key, p.heard, p.boot, p.stamp = key, max(p.heard, at), h.Boot, h.Stamp
 	p.asked = append(p.asked[:0], h.Asked...)
+	m.noteLack(now, p)
 	if toAll {
 		m.noteAbsence(at, p, h)
 	} else {

@@ -168,6 +168,9 @@ func (w *network) run(d time.Duration) {
 			w.now = end
 			return
 		}
+		if o.at < w.now {
+			w.Fatalf("time goes back from %s to %s", w.now, o.at)
+		}
 		w.now = o.at
 		n := w.nodes[o.node]
 		switch {
@@ -296,14 +299,15 @@ func (w *network) push(o occasion) {
 func (w *network) pop(end time.Duration) (next occasion, ok bool) {
 	for ; w.spoke <= end/spoke; w.spoke++ {
 		slot := &w.wheel[int(w.spoke)%len(w.wheel)]
-		if len(*slot) == 0 {
-			continue
-		}
-		least := 0
+		least := -1
 		for i := range *slot {
-			if before(&(*slot)[i], &(*slot)[least]) {
+			thisTurn := (*slot)[i].at/spoke == w.spoke
+			if thisTurn && (least < 0 || before(&(*slot)[i], &(*slot)[least])) {
 				least = i
 			}
+		}
+		if least < 0 {
+			continue
 		}
 		if next = (*slot)[least]; next.at > end {
 			return next, false
