@@ -87,9 +87,9 @@ func speakerPod(o Options) corev1.PodSpec {
 }
 
 // speakerPrivileges are raw sockets for ARP and NDP (NET_RAW), settings of interfaces,
-// such as which multicast they let in, and rules of nftables (NET_ADMIN), and a filter in the kernel that
-// silences a speaker which froze (BPF, of Linux 5.8; it runs without, and says so);
-// nothing else of root.
+// such as which multicast they let in, and rules of nftables (NET_ADMIN), and a filter
+// in the kernel that silences a speaker which froze (BPF, of Linux 5.8; it runs without,
+// and says so); nothing else of root.
 //
 // The user is 0 all the same: Kubernetes gives capabilities to a container of
 // another user only as a bound, not as ambient ones, so that its process would

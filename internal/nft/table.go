@@ -23,6 +23,13 @@ func Connect() (*nftables.Conn, error) {
 	}))
 }
 
+// Renew has a transaction make a table anew, empty.
+func Renew(c *nftables.Conn, t *nftables.Table) {
+	c.AddTable(t)
+	c.DelTable(t) // there is one now, whether or not a killed process left it
+	c.AddTable(t)
+}
+
 // Remove removes a table with all that is in it, if there is one.
 func Remove(t *nftables.Table) error {
 	c, err := Connect()

@@ -58,9 +58,8 @@ func makeTable() error {
 	if err != nil {
 		return err
 	}
-	t := c.AddTable(table())
-	c.DelTable(t) // there is one now, whether or not a killed process left it
-	c.AddTable(t)
+	t := table()
+	nft.Renew(c, t)
 	for _, f := range families {
 		if err := c.AddSet(beganSet(t, f), nil); err != nil {
 			return err

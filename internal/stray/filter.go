@@ -45,16 +45,16 @@ func (f *Filter) Set(vips []netip.Addr) error {
 func (f *Filter) Close() error { return f.Set(nil) }
 
 func (f *Filter) apply(next []netip.Addr) error {
-	there := f.known && len(f.has) > 0 && intact()
-	switch {
-	case len(next) == 0 && f.known && len(f.has) == 0:
-		return nil
-	case len(next) == 0:
+	if len(next) == 0 {
+		if f.known && len(f.has) == 0 {
+			return nil
+		}
 		return nft.Remove(table())
-	case there && slices.Equal(f.has, next):
-		return nil
-	case there && change(missing(next, f.has), missing(f.has, next)) == nil:
-		return nil
+	}
+	if f.known && len(f.has) > 0 && intact() {
+		if slices.Equal(f.has, next) || change(missing(next, f.has), missing(f.has, next)) == nil {
+			return nil
+		}
 	}
 	return remake(next)
 }
@@ -117,9 +117,8 @@ func remake(vips []netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	t := c.AddTable(table())
-	c.DelTable(t) // there is one now
-	c.AddTable(t)
+	t := table()
+	nft.Renew(c, t)
 	if err := c.AddSet(protocols()); err != nil {
 		return err
 	}
