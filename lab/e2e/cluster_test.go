@@ -291,6 +291,10 @@ func preferDualStack(s *corev1.Service) {
 	s.Spec.IPFamilyPolicy = &policy
 }
 
+func ofType(kind corev1.ServiceType) func(*corev1.Service) {
+	return func(s *corev1.Service) { s.Spec.Type = kind }
+}
+
 func annotated(key, value string) func(*corev1.Service) {
 	return func(s *corev1.Service) { metav1.SetMetaDataAnnotation(&s.ObjectMeta, key, value) }
 }

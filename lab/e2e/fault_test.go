@@ -489,7 +489,7 @@ func TestEveryFaultOfAWriteIsOvercome(t *testing.T) {
 		}
 		for i := 5; i < 8; i++ { // those become ClusterIP
 			v.mayChange(fmt.Sprintf("s%02d", i))
-			c.edit(fmt.Sprintf("s%02d", i), func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeClusterIP })
+			c.edit(fmt.Sprintf("s%02d", i), ofType(corev1.ServiceTypeClusterIP))
 		}
 		// One moves to an address that is being released, and frees its own for another.
 		v.mayChange("s08")

@@ -93,7 +93,7 @@ func TestAddressesAreKeptAndReleased(t *testing.T) {
 		c.wantState("e", "PoolExhausted")
 	})
 	t.Run("a changed type releases", func(t *testing.T) {
-		c.edit("d", func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeClusterIP })
+		c.edit("d", ofType(corev1.ServiceTypeClusterIP))
 		c.wantState("e", "172.31.0.201")
 		c.eventually(5*time.Second, "d carries nothing of ours", func() error {
 			s := c.get("d")
