@@ -3,10 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +16,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"fairlead.dev/fairlead/internal/cloud/openstack/access"
 	"fairlead.dev/fairlead/internal/cloud/openstack/octavia"
@@ -212,19 +209,6 @@ func clients(c *access.Cloud) *octavia.Clients {
 type exitCode int
 
 func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
-
-// writeData prints a value for programs.
-func writeData(w io.Writer, v any, format string) error {
-	data, err := json.MarshalIndent(v, "", "  ")
-	if err == nil && format == "yaml" {
-		data, err = yaml.JSONToYAML(data)
-	}
-	if err != nil {
-		return fmt.Errorf("print as %s: %w", format, err)
-	}
-	_, err = fmt.Fprintln(w, strings.TrimSuffix(string(data), "\n"))
-	return err
-}
 
 // checkOutput refuses a format before anything is asked of anybody.
 func checkOutput(format string) error {

@@ -15,6 +15,7 @@ import (
 	"fairlead.dev/fairlead/internal/cloud/openstack/access"
 	"fairlead.dev/fairlead/internal/cloud/openstack/doctor"
 	"fairlead.dev/fairlead/internal/lb"
+	"fairlead.dev/fairlead/internal/status"
 )
 
 // diagnosis is what was found out about one cloud.
@@ -197,7 +198,7 @@ func (s *site) foretell(ctx context.Context, d *door, open *access.Cloud, name s
 
 func writeDiagnoses(w io.Writer, all []diagnosis, format string) error {
 	if format == "json" || format == "yaml" {
-		return writeData(w, map[string]any{"clouds": all}, format)
+		return status.WriteData(w, map[string]any{"clouds": all}, format)
 	}
 	for i, d := range all {
 		if i > 0 {

@@ -16,6 +16,7 @@ import (
 	"fairlead.dev/fairlead/internal/cloud/openstack/access"
 	"fairlead.dev/fairlead/internal/cloud/openstack/octavia"
 	"fairlead.dev/fairlead/internal/lb"
+	"fairlead.dev/fairlead/internal/status"
 )
 
 // cloudPlan is what the controller would do to one cloud.
@@ -186,7 +187,7 @@ func narrow(plans []cloudPlan, only string) (steps int) {
 
 func writePlans(w io.Writer, plans []cloudPlan, format string) error {
 	if format == "json" || format == "yaml" {
-		return writeData(w, map[string]any{"clouds": plans}, format)
+		return status.WriteData(w, map[string]any{"clouds": plans}, format)
 	}
 	for i, p := range plans {
 		if i > 0 {

@@ -37,7 +37,7 @@ func Explain(w lb.World, service lb.Key) (Explanation, error) {
 func (e Explanation) Write(w io.Writer, format string) error {
 	switch format {
 	case "json", "yaml":
-		return writeData(w, e, format)
+		return WriteData(w, e, format)
 	case "":
 	default:
 		return fmt.Errorf("--output %q is unknown: write json or yaml", format)

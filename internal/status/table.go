@@ -2,15 +2,12 @@ package status
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
 	"strconv"
 	"strings"
 	"text/tabwriter"
-
-	"sigs.k8s.io/yaml"
 )
 
 // Write prints a snapshot as "json", "yaml", "wide" or, for "", as a table.
@@ -22,23 +19,11 @@ func (s Snapshot) Write(w io.Writer, format string) error {
 func write(w io.Writer, format string, v any, table func(w io.Writer, wide bool) error) error {
 	switch format {
 	case "json", "yaml":
-		return writeData(w, v, format)
+		return WriteData(w, v, format)
 	case "", "wide":
 		return table(w, format == "wide")
 	}
 	return fmt.Errorf("--output %q is unknown: write json, yaml or wide", format)
-}
-
-func writeData(w io.Writer, v any, format string) error {
-	data, err := json.MarshalIndent(v, "", "  ")
-	if err == nil && format == "yaml" {
-		data, err = yaml.JSONToYAML(data)
-	}
-	if err != nil {
-		return fmt.Errorf("print as %s: %w", format, err)
-	}
-	_, err = fmt.Fprintln(w, strings.TrimSuffix(string(data), "\n"))
-	return err
 }
 
 func (s Snapshot) table(w io.Writer, wide bool) error {
