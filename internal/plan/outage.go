@@ -74,6 +74,7 @@ type Held struct {
 // dead, Kubernetes calls it ready, and its speaker is the process that it was.
 func Relieve(o Outage) Relief {
 	r := relief{Outage: o, polled: poll(o.Nodes, o.Speakers)}
+	r.begun = begun(o.Withdrawn, r.polled.nodes)
 	r.undo()
 	var gone []lb.Obituary
 	for _, obituary := range r.polled.obituaries() {
@@ -98,13 +99,19 @@ func Relieve(o Outage) Relief {
 type relief struct {
 	Outage
 	polled *ballot
+	begun  map[string]bool // nodes
 	out    Relief
 }
 
-// begun tells of a node with withdrawn pods, which Kubernetes does not call dead itself.
-func (r *relief) begun(node string) bool {
-	n := r.polled.nodes[node]
-	return n != nil && n.Alive && slices.ContainsFunc(r.Withdrawn, func(w lb.Withdrawal) bool { return w.Node == node })
+// begun are the nodes with withdrawn pods that Kubernetes does not call dead itself.
+func begun(withdrawn []lb.Withdrawal, nodes map[string]*lb.Node) map[string]bool {
+	out := make(map[string]bool)
+	for _, w := range withdrawn {
+		if n := nodes[w.Node]; n != nil && n.Alive {
+			out[w.Node] = true
+		}
+	}
+	return out
 }
 
 // undo sorts what was withdrawn.
@@ -132,7 +139,7 @@ func (r *relief) mayWithdraw(o lb.Obituary) bool {
 	if !r.polled.nodes[o.Node].Alive {
 		return false // Kubernetes knows, and has marked the pods itself
 	}
-	if !r.begun(o.Node) && r.Kubelets[o.Node] != KubeletSilent {
+	if !r.begun[o.Node] && r.Kubelets[o.Node] != KubeletSilent {
 		// The question takes a while: it begins when the first speaker calls the node dead.
 		r.out.Ask = append(r.out.Ask, o.Node)
 	}
@@ -140,7 +147,7 @@ func (r *relief) mayWithdraw(o lb.Obituary) bool {
 		r.hold(o.Node, *o.Doubt, 0)
 		return false
 	}
-	if r.begun(o.Node) {
+	if r.begun[o.Node] {
 		return true
 	}
 	if r.Kubelets[o.Node] == KubeletAnswers {
@@ -158,24 +165,19 @@ func (r *relief) hold(node string, refusal lb.Refusal, pods int) {
 // they go.
 func (r *relief) brake(dead []lb.Obituary) {
 	limit := max(1, len(r.Nodes)/10)
-	used := 0
-	for _, n := range r.Nodes {
-		if r.begun(n.Name) {
-			used++
-		}
-	}
+	used := len(r.begun)
 	if len(dead) == 0 {
 		return
 	}
 	elsewhere, ours := r.servedElsewhere(), r.ours()
 	for _, o := range dead {
-		begun := r.begun(o.Node)
-		if !begun && used >= limit {
+		counted := r.begun[o.Node]
+		if !counted && used >= limit {
 			r.hold(o.Node, *lb.Refuse(lb.TooManyDead, "look at the nodes and at what joins them",
 				"node %q is dead, but the pods of %d others are out of service, and no more than %d of %d nodes may be", o.Node, used, limit, len(r.Nodes)), 0)
 			continue
 		}
-		if r.withdraw(o, ours, elsewhere) && !begun {
+		if r.withdraw(o, ours, elsewhere) && !counted {
 			used++
 		}
 	}
