@@ -182,36 +182,6 @@ func narrate(w io.Writer, what string, usual time.Duration, do func() error) (ti
 	}
 }
 
-// Lock waits until no other process builds into cache.
-func Lock(ctx context.Context, cache string, progress io.Writer) (unlock func(), err error) {
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(filepath.Join(cache, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	for told := false; ; told = true {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { f.Close() }, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			f.Close()
-			return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
-		}
-		if !told {
-			fmt.Fprintf(progress, "another process is building the lab's programs; waiting for it\n")
-		}
-		select {
-		case <-ctx.Done():
-			f.Close()
-			return nil, ctx.Err()
-		case <-time.After(500 * time.Millisecond):
-		}
-	}
-}
-
 // Root is the directory of this repository. The lab is built from its own
 // source tree, so it must be run from inside it.
 func Root(ctx context.Context) (string, error) {

@@ -11,9 +11,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"time"
 
-	"golang.org/x/sys/unix"
+	"fairlead.dev/fairlead/lab/build"
 )
 
 // DefaultDir is where a cloud is when nobody says another directory.
@@ -208,30 +207,5 @@ func (o Options) kind() string {
 
 // lock lets one process at a time start or end a cloud.
 func lock(ctx context.Context, progress io.Writer) (unlock func(), err error) {
-	if err := os.MkdirAll("/run/lock", 0o755); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile("/run/lock/fairlead-openstack", os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for told := false; ; told = true {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { f.Close() }, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			f.Close()
-			return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
-		}
-		if !told {
-			fmt.Fprintln(progress, "another process is starting or ending a cloud; waiting for it")
-		}
-		select {
-		case <-ctx.Done():
-			f.Close()
-			return nil, ctx.Err()
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
+	return build.LockFile(ctx, "/run/lock/fairlead-openstack", "another process is starting or ending a cloud; waiting for it", progress)
 }
