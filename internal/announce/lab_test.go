@@ -570,12 +570,27 @@ func TestLabHandOver(t *testing.T) {
 	client.resolves(lab4, first.mac("eth0"))
 	client.resolves(lab6, first.mac("eth0"))
 
+	handing := labWant(lab4, lab6)
+	handing.Peers = peers
+	for i := range handing.Announcements {
+		handing.Announcements[i].HandingOver = true
+	}
+	leaver.Apply(handing)
 	start := time.Now()
 	successor.Apply(w)
 	for _, vip := range []netip.Addr{lab4, lab6} {
 		eventually(t, time.Second, "the leaver hears the successor", func() bool { return leaver.TakenOver(vip).After(start) })
 	}
 	t.Logf("successor heard after %s", max(leaver.TakenOver(lab4).Sub(start), leaver.TakenOver(lab6).Sub(start)))
+	// A leaver that is slow to let go takes no client back by the announcements that
+	// follow its own take-over.
+	for end := start.Add(3 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for _, vip := range []netip.Addr{lab4, lab6} {
+			if _, mac := client.neighbor(vip); mac.String() != second.mac("eth0").String() {
+				t.Fatalf("%s after the hand-over of %s the client has %s, which is not the successor's", time.Since(start), vip, mac)
+			}
+		}
+	}
 	leaver.Apply(Want{Peers: peers})
 	for _, vip := range []netip.Addr{lab4, lab6} {
 		eventually(t, time.Second, "the client has the successor's MAC", func() bool {

@@ -96,4 +96,7 @@ type Announcement struct {
 	// Fresh is set where no speaker of ours answers for the address yet: it is
 	// used only after nobody else was found to hold it.
 	Fresh bool
+	// HandingOver is set while another speaker takes the address over: this node answers
+	// who asks, and says nothing unasked.
+	HandingOver bool
 }

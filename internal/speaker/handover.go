@@ -57,6 +57,7 @@ func (t *tenure) announcements(now time.Time, owners []plan.Ownership, e evidenc
 		if e.claimed[o.Address] || e.heard(o.Address).After(since) || now.Sub(since) >= handoverLimit {
 			continue
 		}
+		a.HandingOver = true
 		want = append(want, a)
 		next = earlier(next, since.Add(handoverLimit))
 	}

@@ -24,7 +24,8 @@ type look struct {
 	answering bool
 	claimed   bool
 	heard     time.Duration // since noon; 0 is never
-	announces bool
+	announces bool          // vip
+	answers   bool          // vip, for who asks, and announces nothing
 	next      time.Duration // since noon; 0 is never
 }
 
@@ -38,43 +39,43 @@ func TestAnAddressIsHandedOverWhenItsSuccessorAnswers(t *testing.T) {
 		{"what another one owns it does not begin to announce", []look{{owner: "n2"}}},
 		{"it goes on until the successor says that it announces", []look{
 			{owner: "n1", announces: true},
-			{after: time.Second, owner: "n2", answering: true, announces: true, next: time.Second + limit},
-			{after: 2 * time.Second, owner: "n2", answering: true, announces: true, next: time.Second + limit},
+			{after: time.Second, owner: "n2", answering: true, answers: true, next: time.Second + limit},
+			{after: 2 * time.Second, owner: "n2", answering: true, answers: true, next: time.Second + limit},
 			{after: 3 * time.Second, owner: "n2", answering: true, claimed: true},
 			{after: 4 * time.Second, owner: "n2", claimed: true},
 		}},
 		{"it goes on until the successor was heard", []look{
-			{owner: "n2", answering: true, announces: true, next: limit},
+			{owner: "n2", answering: true, answers: true, next: limit},
 			{after: time.Second, owner: "n2", answering: true, heard: 500 * time.Millisecond},
 		}},
 		{"that the successor was heard earlier does not count", []look{
-			{after: time.Second, owner: "n2", answering: true, heard: 900 * time.Millisecond, announces: true, next: time.Second + limit},
+			{after: time.Second, owner: "n2", answering: true, heard: 900 * time.Millisecond, answers: true, next: time.Second + limit},
 			{after: 2 * time.Second, owner: "n2", answering: true, heard: 1100 * time.Millisecond},
 		}},
 		{"a successor that was ready before it began needs no hand-over", []look{{owner: "n2", answering: true, claimed: true}}},
 		{"it gives up at the limit", []look{
-			{owner: "n2", answering: true, announces: true, next: limit},
-			{after: limit - 1, owner: "n2", answering: true, announces: true, next: limit},
+			{owner: "n2", answering: true, answers: true, next: limit},
+			{after: limit - 1, owner: "n2", answering: true, answers: true, next: limit},
 			{after: limit, owner: "n2", answering: true},
 		}},
 		{"having given up it does not begin again while it still answers", []look{
-			{owner: "n2", answering: true, announces: true, next: limit},
+			{owner: "n2", answering: true, answers: true, next: limit},
 			{after: limit, owner: "n2", answering: true},
 			{after: limit + 1, owner: "n2", answering: true},
 		}},
 		{"having heard the successor it does not begin again while it still answers", []look{
-			{owner: "n2", answering: true, announces: true, next: limit},
+			{owner: "n2", answering: true, answers: true, next: limit},
 			{after: 2, owner: "n2", answering: true, heard: 1},
 			{after: 3, owner: "n2", answering: true, heard: 1},
 		}},
 		{"another successor does not extend the limit", []look{
-			{owner: "n2", answering: true, announces: true, next: limit},
-			{after: time.Second, owner: "n3", answering: true, announces: true, next: limit},
+			{owner: "n2", answering: true, answers: true, next: limit},
+			{after: time.Second, owner: "n3", answering: true, answers: true, next: limit},
 		}},
 		{"an address that came back can be handed over again", []look{
-			{owner: "n2", answering: true, announces: true, next: limit},
+			{owner: "n2", answering: true, answers: true, next: limit},
 			{after: time.Second, owner: "n1", answering: true, announces: true},
-			{after: 10 * time.Second, owner: "n2", answering: true, announces: true, next: 10*time.Second + limit},
+			{after: 10 * time.Second, owner: "n2", answering: true, answers: true, next: 10*time.Second + limit},
 		}},
 		{"nobody eligible ends it at once", []look{
 			{owner: "n1", announces: true},
@@ -85,7 +86,7 @@ func TestAnAddressIsHandedOverWhenItsSuccessorAnswers(t *testing.T) {
 			{after: 1, owner: "-", answering: true},
 		}},
 		{"an address released during its hand-over ends at once", []look{
-			{owner: "n2", answering: true, announces: true, next: limit},
+			{owner: "n2", answering: true, answers: true, next: limit},
 			{after: 1, owner: "-", answering: true},
 		}},
 		{"what it lost by a conflict it does not hand over", []look{
@@ -112,8 +113,8 @@ func TestAnAddressIsHandedOverWhenItsSuccessorAnswers(t *testing.T) {
 				}
 				got, next := tenure.announcements(noon.Add(l.after), owners, e)
 				var want []lb.Announcement
-				if l.announces {
-					want = []lb.Announcement{{Address: vip, Interfaces: []string{"eth0"}, Fresh: true}}
+				if l.announces || l.answers {
+					want = []lb.Announcement{{Address: vip, Interfaces: []string{"eth0"}, Fresh: true, HandingOver: l.answers}}
 				}
 				if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 					t.Errorf("look %d (-want +got):\n%s", i+1, diff)

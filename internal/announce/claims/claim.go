@@ -18,6 +18,10 @@ type claim struct {
 	family   lb.Family
 	patterns []string
 	fresh    bool
+	// handingOver is set while a peer takes it over. One more announcement of ours could
+	// come after the peer's first: clients would come back for a moment, and bring
+	// connections that began at the peer.
+	handingOver bool
 
 	state  lb.ClaimState
 	since  time.Time

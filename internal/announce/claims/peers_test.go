@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/announce/ndp"
 	"fairlead.dev/fairlead/internal/lb"
 )
 
@@ -59,6 +60,40 @@ func TestWhoIsLeftOfTwoOwnersAnnouncesAgain(t *testing.T) {
 			t.Error("still taken over")
 		}
 	})
+}
+
+func TestWhoHandsOverAnswersAndSaysNothingUnasked(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, vip netip.Addr) {
+		s := begin(t, eth0)
+		s.want(lb.Announcement{Address: vip})
+		s.pass(10 * ms) // in the burst
+		s.heard()
+		s.want(lb.Announcement{Address: vip, HandingOver: true})
+		s.pass(50 * ms)
+		claimBy(s, vip, foreign)
+		s.pass(2 * time.Minute)
+		s.expectSaid("nothing, nor in its defence", nil)
+		if !answers(s, vip, eth0.Index) {
+			t.Error("it does not answer who asks")
+		}
+		at := s.now.Sub(epoch)
+		s.want(lb.Announcement{Address: vip})
+		s.pass(600 * ms)
+		s.expectSaid("the burst, when it keeps the address after all", on(eth0, vip, Announce, from(at, 0, 20*ms, 100*ms, 500*ms)...))
+	})
+}
+
+func TestAnAnswerOverridesUnlessItIsHandedOver(t *testing.T) {
+	for _, handing := range []bool{false, true} {
+		s := begin(t, eth0)
+		s.want(lb.Announcement{Address: vip6, HandingOver: handing})
+		for name, question := range map[string]ndp.Message{"question": ask6(vip6, client), "probe": ndp.Probe(client, vip6)} {
+			answer, drop := s.HearNDP(s.now, eth0.Index, question)
+			if drop != "" || answer.Override == handing {
+				t.Errorf("%s, handing over %t: override %t, drop %q", name, handing, answer.Override, drop)
+			}
+		}
+	}
 }
 
 func TestNewOwnerGoesOnWhenTheOldOneSpeaksLast(t *testing.T) {

@@ -28,6 +28,7 @@ type permission struct {
 	granted   bool // it was wanted as not fresh, or was found free
 	probes    int  // on the wire since a foreign host was heard last
 	lastProbe time.Time
+	handing   bool // to a peer
 }
 
 // addresses are few, so that things happen to the same ones; two v6 share a group.
@@ -58,8 +59,9 @@ func (m *model) want(t *rapid.T) {
 		if !fresh && len(m.up) > 0 {
 			p.granted = true
 		}
+		p.handing = rapid.Bool().Draw(t, "handing over")
 		chosen[a] = p
-		list = append(list, lb.Announcement{Address: a, Fresh: fresh})
+		list = append(list, lb.Announcement{Address: a, Fresh: fresh, HandingOver: p.handing})
 	}
 	m.wanted = chosen
 	m.table.Want(m.now, list, []ether.MAC{peer})
@@ -122,6 +124,8 @@ func (m *model) pass(t *rapid.T) {
 			p.lastProbe = m.now
 		case !m.mayUse(send.Address):
 			t.Fatalf("%v on %s before the probes passed in silence", send, i.Name)
+		case m.wanted[send.Address].handing:
+			t.Fatalf("%v on %s while it is handed over", send, i.Name)
 		}
 	}
 }
@@ -193,6 +197,7 @@ func TestDeadlinesOnlyGoForward(t *testing.T) {
 		var list []lb.Announcement
 		for _, a := range many(rapid.IntRange(1, 120).Draw(t, "addresses"), false) {
 			a.Fresh = rapid.Bool().Draw(t, "fresh")
+			a.HandingOver = rapid.Bool().Draw(t, "handing over")
 			list = append(list, a)
 		}
 		table.Want(epoch, list, nil)

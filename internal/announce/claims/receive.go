@@ -77,7 +77,11 @@ func (t *Table) HearNDP(now time.Time, index int, m ndp.Message) (ndp.Message, e
 		t.heardClaim(now, c, m.Claimant(), s, m.Claims())
 		return ndp.Message{}, NoQuestion
 	case c.state == lb.Announced:
-		return m.Answer(s.MAC), ""
+		answer := m.Answer(s.MAC)
+		// Who has heard the successor meanwhile stays with it; RFC 4861 s.7.2.5. ARP
+		// cannot say so.
+		answer.Override = !c.handingOver
+		return answer, ""
 	}
 	if m.From.IsUnspecified() {
 		t.heardProbe(now, c, m.Source, s)

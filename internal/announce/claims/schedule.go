@@ -71,7 +71,9 @@ func (t *Table) dueProbe(now time.Time, c *claim, sends []Send) []Send {
 
 func (t *Table) dueAnnounced(now time.Time, c *claim, sends []Send) []Send {
 	if c.defendOn != 0 {
-		sends = append(sends, Send{Index: c.defendOn, Address: c.address, Say: Defend})
+		if !c.handingOver {
+			sends = append(sends, Send{Index: c.defendOn, Address: c.address, Say: Defend})
+		}
 		c.defendOn = 0
 	}
 	if !c.forgetAt.IsZero() && !c.forgetAt.After(now) {
@@ -83,15 +85,19 @@ func (t *Table) dueAnnounced(now time.Time, c *claim, sends []Send) []Send {
 		if p.next.After(now) {
 			continue
 		}
-		// A peer that took over must not lose the address again to our repetition
-		// before we are told to release it. The burst goes on: a new owner may
-		// hear a last word of the old one.
-		if p.step < len(t.timing.Burst) || !t.yields(now, c) {
+		if !t.holdsBack(now, c, p) {
 			sends = append(sends, Send{Index: p.index, Address: c.address, Say: Announce})
 		}
 		t.advance(now, c, p)
 	}
 	return sends
+}
+
+// holdsBack tells whether a peer that took over would lose the address again to our
+// repetition. Who is not told to hand it over goes on with its burst: it may be the new
+// owner, that hears a last word of the old one.
+func (t *Table) holdsBack(now time.Time, c *claim, p *post) bool {
+	return c.handingOver || p.step >= len(t.timing.Burst) && t.yields(now, c)
 }
 
 func (t *Table) yields(now time.Time, c *claim) bool {

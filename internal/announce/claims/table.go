@@ -72,7 +72,10 @@ func (t *Table) Want(now time.Time, announcements []lb.Announcement, peers []eth
 		case c.fresh != w.Fresh || !slices.Equal(c.patterns, w.Interfaces):
 			moved = append(moved, c)
 		}
-		c.fresh, c.patterns = w.Fresh, w.Interfaces
+		if c.handingOver && !w.HandingOver {
+			t.Repeat(now, address) // the peer may have announced it already
+		}
+		c.fresh, c.handingOver, c.patterns = w.Fresh, w.HandingOver, w.Interfaces
 		wanted[address] = c
 	}
 	for _, c := range t.sorted {
