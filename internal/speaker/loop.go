@@ -13,7 +13,6 @@ import (
 	"fairlead.dev/fairlead/internal/liveness"
 	"fairlead.dev/fairlead/internal/plan"
 	"fairlead.dev/fairlead/internal/relay"
-	"fairlead.dev/fairlead/internal/stray"
 )
 
 // loop observes, plans and announces.
@@ -33,7 +32,7 @@ type loop struct {
 	mending    *mending
 	passages   passages
 	relays     relayer
-	strays     *stray.Filter
+	strays     filter
 	figures    *figures
 	log        *slog.Logger
 
@@ -59,6 +58,12 @@ type guard interface {
 // relayer sends connections that began at another node on to it.
 type relayer interface {
 	Set(ctx context.Context, want relay.Want) error
+	Close() error
+}
+
+// filter drops what comes to an address before it is translated.
+type filter interface {
+	Set(vips []netip.Addr) error
 	Close() error
 }
 
@@ -175,14 +180,22 @@ func (l *loop) act(ctx context.Context, now time.Time, w *lb.World, standing liv
 	relays, closing := l.passages.relays(now, l.node, owners, e, w, l.announcer.Interfaces())
 	l.relay(ctx, relay.Want{Relays: relays, Peers: peers})
 	want, handing := l.tenure.announcements(now, owners, e)
+	if !counts {
+		want = l.records.held(want)
+	}
 	next = earlier(next, earlier(closing, handing))
+	l.filter(want)
+	if l.neighbours.Standing() != standing {
+		// The process may have stood still between any two lines, and others counted it out
+		// and took what it was about to take.
+		return l.answering, now
+	}
 	for _, o := range l.records.keep(l.node, w, owners, want, l.resumed) {
 		r := l.records[o.Address]
 		l.figures.takeovers[r.cause].Inc()
 		l.log.Info("vip taken", "vip", o.Address, "from", r.from, "reason", r.cause)
 	}
 	next = earlier(next, l.mending.consider(now, w, owners, l.records))
-	l.filter(want)
 	l.announcer.Apply(announce.Want{Announcements: want, Peers: peers})
 	l.announcer.Repeat(l.contests.over(l.node, owners, e))
 	l.resumed = true

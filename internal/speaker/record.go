@@ -20,6 +20,12 @@ type record struct {
 	offer string
 }
 
+// held are those announcements that are of addresses which this node has already: all that
+// one without a quorum may go on with, and others may have taken the rest.
+func (r records) held(want []lb.Announcement) []lb.Announcement {
+	return slices.DeleteFunc(want, func(a lb.Announcement) bool { _, has := r[a.Address]; return !has })
+}
+
 // keep records the addresses that this node newly owns, and forgets those that it
 // answers for no more. It returns those that are new.
 func (r records) keep(node string, w *lb.World, owners []plan.Ownership, want []lb.Announcement, resumed bool) (taken []plan.Ownership) {
