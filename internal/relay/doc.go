@@ -13,7 +13,7 @@
 // frames can be sent on before the IP stack and conntrack see them:
 //
 //	table netdev fairlead_relay {
-//	    set began4 { type ipv4_addr . inet_service . ipv4_addr . inet_service; flags dynamic,timeout; timeout 5m; }
+//	    set began4 { type ipv4_addr . inet_service . ipv4_addr . inet_service; flags dynamic,timeout; timeout 90s; }
 //	    set peers_2 { type ether_addr; elements = { 02:00:00:00:00:0a } }
 //	    map via4_2 { type ipv4_addr : ether_addr; elements = { 192.0.2.1 : 02:00:00:00:00:0a } }
 //	    chain in_2_eth0 {

@@ -8,7 +8,12 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 )
+
+// Limit is how long a relay may last. Beyond it a connection that was silent all the time
+// would be sent away from where it began.
+const Limit = time.Minute
 
 // Relay sends TCP packets to VIP that reach this node on Interface, of connections
 // that did not begin here, on to the node with the MAC Via.

@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	// memory is how long a silent connection counts as begun here. The caller ends a
-	// relay before; a set of a relay that lasts does not grow for ever.
-	memory = 5 * time.Minute
+	// memory is how long a silent connection counts as begun here: longer than a relay
+	// lasts, and hardly longer. When the address went and comes back, a client that uses
+	// the port again has begun the next connection elsewhere.
+	memory = Limit + 30*time.Second
 	// capacity bounds the connections remembered per family. Beyond it a SYN fails to
 	// be added, falls through to the relay and so begins at the other node: served, as
 	// long as the relay is there.

@@ -14,7 +14,7 @@ import (
 
 // passageTime is how long connections that began at the node before are sent on to
 // it. They are those that were open when the address moved.
-const passageTime = time.Minute
+const passageTime = relay.Limit
 
 // passages remember which addresses came from a node that lives, and until when.
 type passages map[netip.Addr]passage
