@@ -170,7 +170,7 @@ func (s *segment) goes(w way, vip netip.Addr) {
 	owner := s.Host(before[vip])
 	lost := s.of(before, owner.Name())
 	patience := impatient
-	if w.bound == 0 {
+	if w.bound <= disownedBound {
 		patience = patient
 	}
 	watching := s.probing(vip, patience)

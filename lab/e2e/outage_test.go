@@ -361,7 +361,7 @@ func TestTwentyAnswersInARowAfterACrash(t *testing.T) {
 	owner := c.owner(vip)
 	c.leaderElsewhere(owner.Name())
 	pod := "web-" + owner.Name()
-	probing := lab.Probe{From: c.Client(), Addr: vip.String() + ":80", HTTP: true}.Start()
+	probing := lab.Probe{From: c.Client(), Addr: vip.String() + ":80", HTTP: true, Timeout: patient}.Start()
 	time.Sleep(time.Second)
 	crash := time.Now()
 	if err := owner.Crash(t.Context()); err != nil {
