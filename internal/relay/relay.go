@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// Limit is how long a relay may last. Beyond it a connection that was silent all the time
-// would be sent away from where it began.
+// Limit is how long a relay may last, which is for what was open when the address moved.
+// Beyond it a connection that was silent all the time would be sent away from where it
+// began.
 const Limit = time.Minute
 
 // Relay sends TCP packets to VIP that reach this node on Interface, of connections

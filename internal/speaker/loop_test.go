@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"fairlead.dev/fairlead/internal/announce"
@@ -30,13 +31,13 @@ func (noGuard) Guard([]string) error { return nil }
 // looking is the loop of n1, without goroutines, in a segment with n2. vip is one
 // Service's, and n2 is leaving.
 func looking(s *segment, stall func()) (*loop, *lb.World) {
-	var open fenceOpen
+	silent := slog.New(slog.DiscardHandler)
 	l := &loop{
-		node: "n1", announcer: announce.New(announce.Options{Log: slog.New(slog.DiscardHandler)}),
-		neighbours: s, gate: &gate{fence: &open, neighbours: s}, fence: noGuard{},
-		sight: newSight("n1", s, slog.New(slog.DiscardHandler)), tenure: newTenure("n1"), contests: contests{}, records: records{}, patience: newPatience("n1"),
-		mending: &mending{}, passages: passages{}, relays: noRelays{}, strays: stalling(stall),
-		figures: newFigures(nil), log: slog.New(slog.DiscardHandler),
+		node: "n1", log: silent, figures: newFigures(nil),
+		neighbours: s, sight: newSight("n1", s, silent), gate: &gate{fence: new(fenceOpen), neighbours: s},
+		announcer: announce.New(announce.Options{Log: silent}), fence: noGuard{}, relays: noRelays{}, strays: stalling(stall),
+		tenure: newTenure("n1"), patience: newPatience("n1"), mending: &mending{},
+		records: records{}, passages: passages{}, contests: contests{},
 	}
 	return l, &lb.World{
 		Nodes:    []lb.Node{{Name: "n1", Alive: true}, {Name: "n2", Alive: true}},
@@ -49,19 +50,13 @@ func looking(s *segment, stall func()) (*loop, *lb.World) {
 }
 
 func (l *loop) has(a netip.Addr) bool {
-	for _, c := range l.announcer.Claims() {
-		if c.Address == a {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(l.announcer.Claims(), func(c lb.Claim) bool { return c.Address == a })
 }
 
 func TestALookInWhichTheProcessWasCountedOutTakesNothing(t *testing.T) {
 	s := &segment{now: liveness.Standing{Quorate: true, Term: 4}}
 	l, w := looking(s, func() { s.now.Term = 5 })
-	before := s.now
-	_, next := l.act(t.Context(), noon, w, before)
+	_, next := l.act(t.Context(), noon, w, s.now)
 	if l.has(vip) || len(l.records) > 0 {
 		t.Error("it took what it had decided upon before")
 	}

@@ -12,10 +12,6 @@ import (
 	"fairlead.dev/fairlead/internal/relay"
 )
 
-// passageTime is how long connections that began at the node before are sent on to
-// it. They are those that were open when the address moved.
-const passageTime = relay.Limit
-
 // passages remember which addresses came from a node that lives, and until when.
 type passages map[netip.Addr]passage
 
@@ -35,7 +31,7 @@ func (p passages) relays(now time.Time, node string, owners []plan.Ownership, e 
 		}
 		owned[o.Address] = true
 		if before := living(w.Nodes, o.Predecessors); before != "" && !e.answering[o.Address] {
-			p[o.Address] = passage{from: before, until: now.Add(passageTime)}
+			p[o.Address] = passage{from: before, until: now.Add(relay.Limit)}
 		}
 		through, open := p[o.Address]
 		if !open {

@@ -61,13 +61,13 @@ func TestRelayingEndsWithTheMinuteTheOwnershipOrThePredecessor(t *testing.T) {
 		relays int
 	}{
 		{"goes on when the predecessor is silent", 59 * time.Second, settled, alive, 1},
-		{"does not begin again while this node answers", passageTime, took, alive, 0},
-		{"ends after a minute", passageTime, settled, alive, 0},
+		{"does not begin again while this node answers", relay.Limit, took, alive, 0},
+		{"ends after a minute", relay.Limit, settled, alive, 0},
 		{"ends when the predecessor dies", time.Second, settled, dead, 0},
 		{"ends with the ownership", time.Second, nil, alive, 0},
 	} {
 		p := passages{}
-		if first, next := p.relays(noon, "n1", took, evidence{}, alive, mine); len(first) != 1 || !next.Equal(noon.Add(passageTime)) {
+		if first, next := p.relays(noon, "n1", took, evidence{}, alive, mine); len(first) != 1 || !next.Equal(noon.Add(relay.Limit)) {
 			t.Fatalf("%s: begins with %v until %s", c.name, first, next)
 		}
 		if got, _ := p.relays(noon.Add(c.after), "n1", c.owners, answering, c.world, mine); len(got) != c.relays {
@@ -93,7 +93,7 @@ func TestAGoodbyeIsNoDeathForOpenConnections(t *testing.T) {
 		{"died", lb.Node{Name: "n2"}, false, 0},
 		{"is gone", lb.Node{Name: "n3"}, true, 0},
 	} {
-		p := passages{vip: {from: "n2", until: noon.Add(passageTime)}}
+		p := passages{vip: {from: "n2", until: noon.Add(relay.Limit)}}
 		w := &lb.World{Nodes: []lb.Node{c.node}, Speakers: []lb.Speaker{{Node: "n2", Leaving: c.leaving, Interfaces: []lb.Interface{{Name: "eth0", MAC: theirs}}}}}
 		if got, _ := p.relays(noon, "n1", owners, evidence{}, w, mine); len(got) != c.relayed {
 			t.Errorf("a node that %s: %d relays, want %d", c.name, len(got), c.relayed)
